@@ -1,0 +1,34 @@
+"""One model in; a compressed, verified variant for every phone tier out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mobilesdk.api import build, inspect, plan, verify
+    from mobilesdk.core.contract import ArrayInput, ImageInput, ModelSpec, TokenInput
+
+__version__ = "0.1.0"
+__all__ = [
+    "ArrayInput",
+    "ImageInput",
+    "ModelSpec",
+    "TokenInput",
+    "build",
+    "inspect",
+    "plan",
+    "verify",
+]
+
+_API = frozenset({"build", "inspect", "plan", "verify"})
+
+
+def __getattr__(name: str) -> object:
+    """Load the public names on first use, so that importing the package costs nothing."""
+    import importlib
+
+    if name in _API:
+        return getattr(importlib.import_module("mobilesdk.api"), name)
+    if name in __all__:
+        return getattr(importlib.import_module("mobilesdk.core.contract"), name)
+    raise AttributeError(f"module 'mobilesdk' has no attribute {name!r}")

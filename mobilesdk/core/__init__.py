@@ -1,0 +1,1 @@
+"""The words of the project as values: model, contract, scheme, step, ledger, artifact."""

@@ -1,0 +1,102 @@
+"""What is inside an artifact, read from the file itself: the same record for every format."""
+
+from __future__ import annotations
+
+from mobilesdk.core.contract import DType
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.scheme import WeightScheme
+
+
+class Fingerprint(Frozen):
+    """Numbers about a decoded weight that no permutation of its axes changes.
+
+    Attributes:
+        elements: Number of elements.
+        abs_sum: Sum of absolute values.
+        square_sum: Sum of squares.
+        abs_max: Largest absolute value.
+    """
+
+    elements: int
+    abs_sum: float
+    square_sum: float
+    abs_max: float
+
+    def distance(self, other: Fingerprint) -> float:
+        """Give the largest relative difference of the three sums; infinite if sizes differ."""
+        if self.elements != other.elements:
+            return float("inf")
+        pairs = (
+            (self.abs_sum, other.abs_sum),
+            (self.square_sum, other.square_sum),
+            (self.abs_max, other.abs_max),
+        )
+        return max(abs(a - b) / max(abs(a), abs(b), 1e-30) for a, b in pairs)
+
+
+class TensorInfo(Frozen):
+    """An input or output as the artifact declares it; ``-1`` stands for a free dimension."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+
+
+class WeightInfo(Frozen):
+    """A constant of at least two axes, as stored.
+
+    Attributes:
+        name: Its name in the artifact, or one made from its place where the format keeps no name.
+        op: Type of the op that takes it, in the words of the format.
+        shape: Shape in the order of the artifact.
+        scheme: How it is stored.
+        size_bytes: Stored bytes with scales, tables and masks.
+        finite: Whether every decoded value is finite.
+        fingerprint: Of the decoded values.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    scheme: WeightScheme
+    size_bytes: int
+    finite: bool
+    fingerprint: Fingerprint
+
+
+class OpInfo(Frozen):
+    """One op.
+
+    Attributes:
+        name: Its name, or its place where the format keeps no name.
+        type: Type in the words of the format.
+        dtype: Of its first output.
+        delegate: Name of the delegate it is inside of; empty when it runs in the runtime itself.
+    """
+
+    name: str
+    type: str
+    dtype: str
+    delegate: str = ""
+
+
+class ArtifactInfo(Frozen):
+    """What is inside an artifact, found without running it.
+
+    Attributes:
+        format: ``coreml``, ``executorch`` or ``litert``.
+        size_bytes: Of the file, or of all files of a package.
+        minimum_os: Lowest operating system that the file itself demands, if it says so.
+        delegates: Delegate → number of delegated subgraphs.
+        problems: What is wrong with the file on its face (non-finite weights, bad sizes, …).
+    """
+
+    format: str
+    size_bytes: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    weights: tuple[WeightInfo, ...]
+    ops: tuple[OpInfo, ...]
+    delegates: dict[str, int] = {}
+    minimum_os: str = ""
+    problems: tuple[str, ...] = ()

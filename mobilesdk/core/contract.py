@@ -1,0 +1,116 @@
+"""The contract of a model: what it takes and gives, written once, stored in the manifest.
+
+Calibration, evaluation, goldens and the harness apps all prepare inputs from this description, so
+the preprocessing cannot differ between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from mobilesdk.core.frozen import Frozen
+
+DType = Literal["float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+OutputKind = Literal["classification", "embedding", "boxes", "mask", "tokens", "other"]
+
+
+class ImageInput(Frozen):
+    """An image. A pixel is RGB, 0…255; the model is given ``(pixel - mean) / std``.
+
+    Attributes:
+        size: Height and width in pixels.
+        mean: One number, or one for each of R, G, B; in units of pixels (0…255).
+        std: One number, or one for each of R, G, B; in units of pixels; not 0.
+        layout: Order of the axes in the tensor, batch first.
+        resize: ``crop`` scales the shorter side and crops the centre; ``stretch`` scales both.
+    """
+
+    kind: Literal["image"] = "image"
+    size: tuple[int, int]
+    mean: float | tuple[float, float, float] = 0.0
+    std: float | tuple[float, float, float] = 1.0
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    resize: Literal["crop", "stretch"] = "crop"
+
+    @model_validator(mode="after")
+    def _std_is_not_zero(self) -> ImageInput:
+        values = self.std if isinstance(self.std, tuple) else (self.std,)
+        if 0.0 in values:
+            raise ValueError("std must not be 0")
+        if min(self.size) < 1:
+            raise ValueError("size must be at least 1 pixel")
+        return self
+
+
+class TokenInput(Frozen):
+    """Integer ids.
+
+    Attributes:
+        vocabulary_size: Ids lie in ``0 … vocabulary_size - 1``; ``None`` if there is no such bound.
+    """
+
+    kind: Literal["tokens"] = "tokens"
+    vocabulary_size: int | None = None
+
+
+class ArrayInput(Frozen):
+    """Numbers that the caller has prepared already; taken as they are."""
+
+    kind: Literal["array"] = "array"
+
+
+InputKind = Annotated[ImageInput | TokenInput | ArrayInput, Field(discriminator="kind")]
+
+
+class InputSpec(Frozen):
+    """One input: its name, static shape with the batch axis first, dtype, and preparation."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    preparation: InputKind = ArrayInput()
+
+
+class OutputSpec(Frozen):
+    """One output: its name, shape, dtype, and what it means to the metrics."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    kind: OutputKind = "other"
+
+
+class Contract(Frozen):
+    """What a model takes and gives, in the order of its arguments and results."""
+
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    labels: tuple[str, ...] | None = None
+    family: Literal["vision", "transformer", "other"] | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a factory returns when it also states the contract.
+
+    Attributes:
+        module: A ``torch.nn.Module`` in evaluation mode.
+        example_inputs: Positional arguments of ``forward``: tensors, or tuples, lists and dicts of
+            tensors. Their leaves, in order, are the inputs of the contract.
+        inputs: Preparation of each input by name, in the order of the leaves. A missing mapping
+            takes the names from ``forward`` and prepares nothing.
+        outputs: Kind of each output by name, in the order of the leaves of what ``forward`` gives.
+        labels: Names of the classes, if the model classifies.
+        family: Which profile of a target applies; seen from the ops when ``None``.
+    """
+
+    module: Any
+    example_inputs: tuple[Any, ...]
+    inputs: Mapping[str, ImageInput | TokenInput | ArrayInput] = field(default_factory=dict)
+    outputs: Mapping[str, OutputKind] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    family: Literal["vision", "transformer", "other"] | None = None

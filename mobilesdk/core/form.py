@@ -1,0 +1,32 @@
+"""What a model is at the moment (form), and what has been done to it (trait)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Form(StrEnum):
+    """What a model is at the moment. Compressors keep the form; exporters change it."""
+
+    TORCH_MODULE = "torch_module"  # a factory reference: package.module:factory, file.py:function
+    EXPORTED_PROGRAM = "exported_program"  # a .pt2 that our own worker wrote
+    COREML_PACKAGE = "coreml_package"
+    EXECUTORCH_PROGRAM = "executorch_program"
+    LITERT_FLATBUFFER = "litert_flatbuffer"
+
+
+class Trait(StrEnum):
+    """What has been done to a model. The order of steps follows from these."""
+
+    FOLDED = "folded"  # batch norms folded, activations fused, no-op nodes removed
+    SPARSE = "sparse"
+    ON_GRID = "on_grid"  # weights lie on the grid of their scheme; biases are corrected for it
+    QUANTIZED = "quantized"  # weights and activations have their final schemes
+
+
+class Needs(StrEnum):
+    """What a compression method has to be given."""
+
+    NONE = "none"
+    CALIBRATION = "calibration"
+    TRAINING = "training"

@@ -1,0 +1,85 @@
+"""The ledger: for every weight and op what was requested, what was applied, and why they differ."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mobilesdk.core.artifact import Fingerprint
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.scheme import ActivationScheme, WeightScheme
+
+
+class ExpectedWeight(Frozen):
+    """What an exporter says the artifact holds for one weight; checked against the file.
+
+    Attributes:
+        name: Fully qualified name in the float model.
+        artifact_name: Name in the artifact; empty where the format keeps none, and then the
+            fingerprint finds it.
+        shape: Shape as in torch.
+        requested: What the profile asked for.
+        planned: What the compressor chose for this weight.
+        reason: Why the two differ.
+        fingerprint: Of the values that the artifact should decode to.
+    """
+
+    name: str
+    artifact_name: str = ""
+    shape: tuple[int, ...]
+    requested: WeightScheme
+    planned: WeightScheme
+    reason: str = ""
+    fingerprint: Fingerprint
+
+
+class Expectation(Frozen):
+    """What an exporter writes beside its artifact as ``expectation.json``.
+
+    Attributes:
+        weights: All weights that the model has, compressed or not.
+        activations: Scheme of all activations.
+        float_op_types: Op types of the format that may keep float activations under a static
+            scheme, each with its reason (the conversions at the borders, say).
+    """
+
+    weights: tuple[ExpectedWeight, ...]
+    activations: ActivationScheme = ActivationScheme()
+    float_op_types: dict[str, str] = {}
+
+
+class LedgerEntry(Frozen):
+    """One line of the ledger.
+
+    Attributes:
+        kind: A weight, or an op (its activations).
+        name: Of the weight in the float model, of the op in the artifact.
+        requested: Scheme asked for by the profile.
+        planned: Scheme chosen for this weight or op.
+        applied: Scheme found in the written file; ``missing`` if the file does not hold it.
+        size_before_bytes: At float32.
+        size_after_bytes: As stored.
+        status: ``as_requested``; ``as_planned``: differs from the request for a stated reason;
+            ``different``: differs from the plan.
+        reason: Why requested, planned and applied differ.
+    """
+
+    kind: Literal["weight", "op"]
+    name: str
+    requested: str
+    planned: str
+    applied: str
+    size_before_bytes: int = 0
+    size_after_bytes: int = 0
+    status: Literal["as_requested", "as_planned", "different"]
+    reason: str = ""
+
+
+class Ledger(Frozen):
+    """All lines for one artifact."""
+
+    entries: tuple[LedgerEntry, ...]
+
+    @property
+    def different(self) -> tuple[LedgerEntry, ...]:
+        """Entries whose applied scheme is not the planned one."""
+        return tuple(entry for entry in self.entries if entry.status == "different")

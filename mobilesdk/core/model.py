@@ -1,0 +1,52 @@
+"""A model between two steps: a frozen value that points at files, never at live objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.form import Form, Trait
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.scheme import WeightRole
+
+
+class ModelWeight(Frozen):
+    """One weight of the float model: what profiles choose schemes for."""
+
+    name: str
+    role: WeightRole
+    shape: tuple[int, ...]
+
+
+class ModelSummary(Frozen):
+    """What planning needs to know of a model; written once by its frontend.
+
+    Attributes:
+        contract: What it takes and gives.
+        family: Which profile of a target applies.
+        weights: All weights with a role.
+        op_counts: Op type → count, in the words of the frontend's form.
+        float_size_bytes: All parameters and buffers at float32.
+    """
+
+    contract: Contract
+    family: str
+    weights: tuple[ModelWeight, ...]
+    op_counts: dict[str, int]
+    float_size_bytes: int
+
+
+class Model(Frozen):
+    """A model in one form.
+
+    Attributes:
+        form: What it is.
+        path: The file or package.
+        traits: What has been done to it.
+        sidecars: Records beside it, by name: ``compression`` (`CompressionRecord`, JSON), …
+    """
+
+    form: Form
+    path: Path
+    traits: frozenset[Trait] = frozenset()
+    sidecars: dict[str, Path] = {}

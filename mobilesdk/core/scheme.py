@@ -1,0 +1,136 @@
+"""How weights and activations are represented: the vocabulary between compressors and exporters.
+
+A compressor says, for every weight, which scheme it should have, and leaves the weight's values on
+that grid. An exporter stores the values in its format's encoding of the scheme. A runtime reads the
+scheme back from the written file. The ledger compares the three.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from mobilesdk.core.frozen import Frozen
+
+WeightRole = Literal["conv", "depthwise", "conv_transpose", "linear", "embedding", "other"]
+Granularity = Literal["per_tensor", "per_channel", "per_block", "per_group"]
+
+
+class WeightScheme(Frozen):
+    """How one weight is stored.
+
+    Attributes:
+        encoding: ``float``: plain numbers of ``bits`` 16 or 32. ``linear``: integers with scales.
+            ``palette``: indices of ``bits`` bits into a lookup table.
+        bits: Bits per element, without scales, tables and masks.
+        symmetric: Linear only: the zero point is the middle of the range.
+        granularity: What shares one scale or one table: the tensor; an output channel; a block of
+            ``block_size`` consecutive input channels (linear); ``group_size`` consecutive output
+            channels (palette).
+        block_size: Input channels per block, for ``per_block``.
+        group_size: Output channels per table, for ``per_group``.
+        sparsity: Share of elements that are zero by request, 0 … 1; 0 when dense.
+    """
+
+    encoding: Literal["float", "linear", "palette"] = "float"
+    bits: int = 32
+    symmetric: bool = True
+    granularity: Granularity = "per_tensor"
+    block_size: int | None = None
+    group_size: int | None = None
+    sparsity: float = 0.0
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> WeightScheme:
+        allowed = {"float": (16, 32), "linear": (2, 4, 8), "palette": (1, 2, 3, 4, 6, 8)}
+        if self.bits not in allowed[self.encoding]:
+            raise ValueError(f"{self.encoding} weights have {allowed[self.encoding]} bits")
+        if (self.granularity == "per_block") != (self.block_size is not None):
+            raise ValueError("block_size goes with granularity per_block, and only with it")
+        if (self.granularity == "per_group") != (self.group_size is not None):
+            raise ValueError("group_size goes with granularity per_group, and only with it")
+        if not 0.0 <= self.sparsity < 1.0:
+            raise ValueError("sparsity lies in 0 … 1")
+        return self
+
+    def __str__(self) -> str:
+        if self.encoding == "float":
+            name = f"float{self.bits}"
+        else:
+            scope = {
+                "per_tensor": "/tensor",
+                "per_channel": "/channel",
+                "per_block": f"/block{self.block_size}",
+                "per_group": f"/group{self.group_size}",
+            }[self.granularity]
+            kind = "int" if self.encoding == "linear" else "palette"
+            name = f"{kind}{self.bits}{'' if self.symmetric else '-affine'}{scope}"
+        return f"{name} sparse{100 * self.sparsity:.0f}%" if self.sparsity else name
+
+
+class ActivationScheme(Frozen):
+    """How activations are represented between ops.
+
+    Attributes:
+        mode: ``float``; ``static`` integers with ranges fixed at build time; ``dynamic`` integers
+            with ranges found at run time.
+        bits: 32 or 16 for ``float``, 8 or 16 for the others.
+        observer: How a static range follows from calibration values.
+    """
+
+    mode: Literal["float", "static", "dynamic"] = "float"
+    bits: int = 32
+    observer: Literal["minmax", "percentile"] = "minmax"
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> ActivationScheme:
+        allowed = {"float": (16, 32), "static": (8, 16), "dynamic": (8,)}
+        if self.bits not in allowed[self.mode]:
+            raise ValueError(f"{self.mode} activations have {allowed[self.mode]} bits")
+        return self
+
+    def __str__(self) -> str:
+        return f"float{self.bits}" if self.mode == "float" else f"{self.mode} int{self.bits}"
+
+
+class Request(Frozen):
+    """What a profile asks of a format, known before anything runs: the planner's question.
+
+    Attributes:
+        weights: Scheme by role of the weight; a role that is missing stays as it is.
+        activations: Scheme of all activations.
+    """
+
+    weights: dict[WeightRole, WeightScheme] = {}
+    activations: ActivationScheme = ActivationScheme()
+
+
+class WeightRecord(Frozen):
+    """What a compressor decided for one weight; a sidecar of the model, an input of the ledger.
+
+    Attributes:
+        name: Fully qualified name in the exported program's state.
+        role: What the weight is to the op that takes it.
+        shape: Shape as in torch.
+        requested: What the profile asked for.
+        planned: What this weight is to get: the request, or the nearest scheme that its shape and
+            role allow.
+        reason: Why the two differ; empty when they do not.
+    """
+
+    name: str
+    role: WeightRole
+    shape: tuple[int, ...]
+    requested: WeightScheme
+    planned: WeightScheme
+    reason: str = ""
+
+
+class CompressionRecord(Frozen):
+    """The sidecar ``compression.json`` beside an exported program: what exporters have to store."""
+
+    weights: tuple[WeightRecord, ...] = ()
+    activations: ActivationScheme = ActivationScheme()
+    methods: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,216 @@
+"""Every error that mobilesdk raises on purpose, and the exit code each one ends in.
+
+::
+
+    MobileSDKError                 70  a bug in mobilesdk, unless a subclass says otherwise
+    ├── UsageError                  2  an argument, a file or a model that the caller can change
+    │   ├── UnknownName                a plug-in, target, profile or field that does not exist
+    │   ├── InvalidTarget              a target or profile file that does not hold to its schema
+    │   ├── InvalidContract            a contract that contradicts itself or the model
+    │   ├── InvalidModel               a model that cannot be read
+    │   ├── InvalidDataset             a calibration or evaluation set that cannot be used
+    │   ├── OutputExists               the output is there and --overwrite was not given
+    │   └── PlanRefused                a plan with problems; holds all of them
+    ├── CheckFailed                 1  a gate, comparison or check that failed
+    ├── ToolchainMissing            3  a toolchain that is not installed, or at an unusable version
+    ├── StepFailed                  6  a step of a build that failed
+    │   ├── ConversionFailed           a converter refused the model
+    │   ├── CompressionIncomplete      an op or weight did not get what was asked for
+    │   ├── DelegationRefused          ops outside the delegate where the target forbids that
+    │   ├── ArtifactInvalid            the written file does not load, run or hold what it should
+    │   ├── WorkerCrashed              the worker ended by a signal or without a result
+    │   ├── WorkerTimedOut             the worker exceeded its time limit
+    │   ├── WorkerOutOfMemory          the worker exceeded its memory limit
+    │   └── WriteFailed                the file system refused a write (disk full, read-only)
+    └── FileRejected                7  hostile or damaged content: hash, path escape, bounds
+
+The code of each class is a heading in ``docs/errors.md``; ``mobilesdk explain CODE`` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import ClassVar, Self
+
+
+class MobileSDKError(Exception):
+    """Base of the tree; raised itself only for a state that should not be possible."""
+
+    code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.hint:
+            lines.append(f"Fix: {self.hint}")
+        lines.append(f"More: mobilesdk explain {self.code}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, str]:
+        """Give the fields that cross a process: ``code``, ``message``, ``hint``."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+    @classmethod
+    def restore(cls, message: str, hint: str) -> Self:
+        """Make the error again from the fields that crossed a process."""
+        error = cls.__new__(cls)
+        MobileSDKError.__init__(error, message, hint=hint)
+        return error
+
+
+class UsageError(MobileSDKError):
+    """An argument, a file or a model that the caller can change."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A plug-in, target, profile or field that does not exist."""
+
+    code = "unknown-name"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        super().__init__(f"No {kind} named {name!r}.", hint=suggest(name, names))
+
+
+class InvalidTarget(UsageError):
+    """A target or profile file that breaks its schema; lists every fault with its line."""
+
+    code = "invalid-target"
+
+
+class InvalidContract(UsageError):
+    """A contract that contradicts itself or the model."""
+
+    code = "invalid-contract"
+
+
+class InvalidModel(UsageError):
+    """A model reference, factory or file that cannot be read as a model."""
+
+    code = "invalid-model"
+
+
+class InvalidDataset(UsageError):
+    """A calibration or evaluation set that cannot be used, with the reason."""
+
+    code = "invalid-dataset"
+
+
+class OutputExists(UsageError):
+    """The output is there and ``--overwrite`` was not given."""
+
+    code = "output-exists"
+
+
+class PlanRefused(UsageError):
+    """A plan with problems. ``problems`` holds all of them, one sentence each."""
+
+    code = "plan-refused"
+
+    def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
+        self.problems = tuple(problems)
+        lines = [f"The plan has {len(self.problems)} problem(s):"]
+        super().__init__("\n  - ".join([*lines, *self.problems]), hint=hint)
+
+
+class CheckFailed(MobileSDKError):
+    """A gate, comparison or check that failed."""
+
+    code = "check-failed"
+    exit_code = 1
+
+
+class ToolchainMissing(MobileSDKError):
+    """A toolchain that is not installed, or at a version that is known not to work."""
+
+    code = "toolchain-missing"
+    exit_code = 3
+
+
+class StepFailed(MobileSDKError):
+    """A step of a build that failed."""
+
+    code = "step-failed"
+    exit_code = 6
+
+
+class ConversionFailed(StepFailed):
+    """A converter refused the model."""
+
+    code = "conversion-failed"
+
+
+class CompressionIncomplete(StepFailed):
+    """An op or weight did not get what was asked for, and the target does not allow that."""
+
+    code = "compression-incomplete"
+
+
+class DelegationRefused(StepFailed):
+    """Ops stayed outside the delegate where the target forbids it; the message names them."""
+
+    code = "delegation-refused"
+
+
+class ArtifactInvalid(StepFailed):
+    """The written file does not load, does not run, or does not hold what it should."""
+
+    code = "artifact-invalid"
+
+
+class WorkerCrashed(StepFailed):
+    """A worker ended by a signal, or without leaving a result."""
+
+    code = "worker-crashed"
+
+
+class WorkerTimedOut(StepFailed):
+    """A worker exceeded its time limit and was ended."""
+
+    code = "worker-timed-out"
+
+
+class WorkerOutOfMemory(StepFailed):
+    """A worker exceeded its memory limit and was ended."""
+
+    code = "worker-out-of-memory"
+
+
+class WriteFailed(StepFailed):
+    """The file system refused a write: disk full, read-only, no permission."""
+
+    code = "write-failed"
+
+
+class FileRejected(MobileSDKError):
+    """Hostile or damaged content: a wrong hash, a path that escapes, a size out of bounds."""
+
+    code = "file-rejected"
+    exit_code = 7
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """Give "did you mean …? Available: …" for a name that is not among the known ones."""
+    close = get_close_matches(name, known, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{guess}Available: {', '.join(known) or 'none'}."
+
+
+def error_classes() -> dict[str, type[MobileSDKError]]:
+    """Map each error code to its class; the codes are the headings of ``docs/errors.md``."""
+    found: dict[str, type[MobileSDKError]] = {}
+    pending: list[type[MobileSDKError]] = [MobileSDKError]
+    while pending:
+        error = pending.pop()
+        found[error.code] = error
+        pending.extend(error.__subclasses__())
+    return dict(sorted(found.items()))

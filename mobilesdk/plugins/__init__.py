@@ -1,0 +1,41 @@
+"""Discovery of plug-ins by file name, and the contract that each kind holds to."""
+
+from mobilesdk.plugins.contract import (
+    PLUGIN_API,
+    Compressor,
+    Exporter,
+    ExportOptions,
+    Frontend,
+    Runtime,
+    RuntimeSession,
+    Tool,
+)
+from mobilesdk.plugins.discovery import (
+    Kind,
+    add_file,
+    compressor,
+    exporter,
+    frontend,
+    names,
+    runtime,
+    source_path,
+)
+
+__all__ = [
+    "PLUGIN_API",
+    "Compressor",
+    "ExportOptions",
+    "Exporter",
+    "Frontend",
+    "Kind",
+    "Runtime",
+    "RuntimeSession",
+    "Tool",
+    "add_file",
+    "compressor",
+    "exporter",
+    "frontend",
+    "names",
+    "runtime",
+    "source_path",
+]

@@ -1,0 +1,207 @@
+"""What a plug-in of each kind offers.
+
+A plug-in is a module that defines ``plugin_api = 1`` and ``PLUGIN``, an object with the members of
+one of the protocols below. The module imports without its toolchain: toolchains are imported inside
+``apply``, ``read``, ``load`` only, which run in a worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.form import Form, Needs, Trait
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.scheme import Request
+from mobilesdk.core.step import StepConfig, StepContext
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PLUGIN_API = 1
+
+
+class Tool(Frozen):
+    """A toolchain that a plug-in needs.
+
+    Attributes:
+        distribution: Name on the package index, e.g. ``coremltools``.
+        extra: The extra of mobilesdk that installs it, e.g. ``coreml``.
+    """
+
+    distribution: str
+    extra: str
+
+
+class ExportOptions(Frozen):
+    """Base of the ``[export]`` table of a target, less its ``format`` and ``fallback`` keys."""
+
+
+@runtime_checkable
+class Frontend(Protocol):
+    """Reads a framework's model."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Toolchains that must be installed."""
+        ...
+
+    def claims(self, reference: str) -> bool:
+        """Tell whether a MODEL argument is for this frontend, without importing anything."""
+        ...
+
+    def read(self, reference: str, contract: Contract | None, context: StepContext) -> Model:
+        """Read the model in a worker.
+
+        Writes into ``context.output``: ``original.pt2`` (as the user gave it), ``program.pt2``
+        (prepared: folded), ``summary.json`` (`ModelSummary`), ``dependencies.json`` (files and
+        distributions that the model was made from), ``example.safetensors`` (the example inputs).
+        Gives the prepared program.
+        """
+        ...
+
+
+@runtime_checkable
+class Compressor(Protocol):
+    """One compression method; keeps the form."""
+
+    @property
+    def config(self) -> type[StepConfig]:
+        """Fields of a ``[[compress]]`` table, less its ``method``."""
+        ...
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Toolchains that must be installed."""
+        ...
+
+    @property
+    def accepts(self) -> frozenset[Form]:
+        """Forms it works on."""
+        ...
+
+    @property
+    def requires(self) -> frozenset[Trait]:
+        """Traits the model must have."""
+        ...
+
+    @property
+    def forbids(self) -> frozenset[Trait]:
+        """Traits the model must not have."""
+        ...
+
+    @property
+    def adds(self) -> frozenset[Trait]:
+        """Traits the result has besides."""
+        ...
+
+    def needs(self, config: Any) -> Needs:
+        """Tell what has to be given."""
+        ...
+
+    def request(self, config: Any, before: Request) -> Request:
+        """Give what formats must be able to store after this step, from what they had to before."""
+        ...
+
+    def apply(self, model: Model, config: Any, context: StepContext) -> Model:
+        """Compress in a worker; write ``program.pt2`` and ``compression.json``."""
+        ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Writes one format."""
+
+    @property
+    def options(self) -> type[ExportOptions]:
+        """Fields of the target's ``[export]`` table."""
+        ...
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Toolchains that must be installed."""
+        ...
+
+    @property
+    def accepts(self) -> frozenset[Form]:
+        """Forms it works on."""
+        ...
+
+    @property
+    def produces(self) -> Form:
+        """Form of the artifact."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the artifact, with its dot."""
+        ...
+
+    def needs(self, request: Request) -> Needs:
+        """Tell what has to be given to store this request."""
+        ...
+
+    def refuse(self, options: Any, request: Request, summary: ModelSummary) -> list[str]:
+        """Give every reason why the format cannot store the request; empty if it can."""
+        ...
+
+    def apply(self, model: Model, options: Any, context: StepContext) -> Model:
+        """Export in a worker; write the artifact and ``expectation.json`` (`Expectation`).
+
+        Raises:
+            ConversionFailed: The converter refused the model.
+        """
+        ...
+
+
+@runtime_checkable
+class RuntimeSession(Protocol):
+    """A loaded artifact."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once on one sample; inputs and outputs have the contract's names and dtypes."""
+        ...
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Reads and runs one format."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Toolchains that must be installed to run an artifact; reading one needs none."""
+        ...
+
+    @property
+    def form(self) -> Form:
+        """Form that it runs."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of its artifacts, with its dot."""
+        ...
+
+    def inspect(self, path: Path) -> ArtifactInfo:
+        """Tell what is inside an artifact without running it and without a toolchain.
+
+        Raises:
+            FileRejected: The file is damaged or hostile.
+        """
+        ...
+
+    def refuses(self, info: ArtifactInfo) -> str:
+        """Give the reason why this runtime cannot run the artifact here; empty if it can."""
+        ...
+
+    def load(self, path: Path, contract: Contract, threads: int) -> RuntimeSession:
+        """Load an artifact from disk in a worker.
+
+        Raises:
+            ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
+        """
+        ...

@@ -1,0 +1,33 @@
+"""Base units are stored (bytes, seconds, decibels, ratios); here they become text for people."""
+
+from __future__ import annotations
+
+
+def format_bytes(size_bytes: int) -> str:
+    """Give a size with SI prefixes and three digits, e.g. ``4.95 MB``."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{int(size)} B" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")
+
+
+def format_seconds(seconds: float) -> str:
+    """Give a duration, e.g. ``0.42 s``, ``12 s``, ``2 min 05 s``."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def format_decibels(value_db: float) -> str:
+    """Give an SQNR, e.g. ``21.5 dB``; infinite means bit-exact."""
+    return "exact" if value_db == float("inf") else f"{value_db:.1f} dB"
+
+
+def format_ratio(ratio: float) -> str:
+    """Give a ratio 0…1 as a percentage, e.g. ``96.5 %``."""
+    return f"{100 * ratio:.1f} %"
