@@ -148,7 +148,7 @@ def _load(kind: Kind, name: str) -> object:
                 hint=f"see mobilesdk.plugins.{expected.__name__}.",
             )
         _loaded[kind, name] = plugin
-    return cast("T", _loaded[kind, name])
+    return _loaded[kind, name]
 
 
 def frontend(name: str) -> Frontend:
