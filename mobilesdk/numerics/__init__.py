@@ -1,1 +1,1 @@
-"""numerics."""
+"""Metrics, intervals, activation ranges and fingerprints: plain numpy, usable alone."""
