@@ -1,1 +1,1 @@
-"""flatbuffers."""
+"""Flatbuffer files read without a toolchain, every offset checked."""
