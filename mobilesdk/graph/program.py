@@ -1,0 +1,82 @@
+"""Read and write exported programs; take one apart to change it, and put it together again.
+
+A program is flat: leaf tensors in, positionally, in the contract's order; a tuple of tensors out;
+static shapes. ``original.pt2`` and ``program.pt2`` are such programs, and nothing else opens them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from mobilesdk.errors import ArtifactInvalid, WriteFailed
+
+
+def load_program(path: Path) -> torch.export.ExportedProgram:
+    """Read a program that mobilesdk itself has written.
+
+    Args:
+        path: A ``.pt2`` file. Its hash has been checked: the format is not safe for files of
+            unknown origin.
+
+    Raises:
+        ArtifactInvalid: The file is missing or is no exported program.
+    """
+    try:
+        with path.open("rb") as file:
+            return torch.export.load(file)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise ArtifactInvalid(
+            f"{path.name} cannot be read as an exported program: {error}",
+            hint="clear the cache and build again: it is damaged, or another torch wrote it.",
+        ) from error
+
+
+def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
+    """Write a program; equal programs give equal bytes, wherever they were made.
+
+    Args:
+        program: Changed in place: loses its stack traces, which hold paths of this machine.
+        path: The ``.pt2`` file to write.
+
+    Raises:
+        WriteFailed: The file system refused.
+    """
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    try:
+        with path.open("wb") as file:
+            torch.export.save(program, file)
+    except OSError as error:
+        raise WriteFailed(f"{path} cannot be written: {error}") from error
+
+
+def graph_module(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:
+    """Give the program as a module with its weights as attributes, to run or to rewrite.
+
+    Returns:
+        In evaluation mode, without gradients and input guards. Attribute names are the fully
+        qualified names of the program's state. Tensors are shared with the program.
+    """
+    module = program.module(check_guards=False)
+    torch.nn.Module.train(module, False)  # its own eval() refuses; the graph holds no mode
+    return module.requires_grad_(False)
+
+
+def export_program(
+    module: torch.nn.Module, inputs: Sequence[torch.Tensor]
+) -> torch.export.ExportedProgram:
+    """Export a module that takes and gives flat tensors, with static shapes and without mutation.
+
+    Args:
+        module: In evaluation mode.
+        inputs: Example leaf tensors in the contract's order.
+    """
+    with torch.no_grad(), warnings.catch_warnings():
+        # torch 2.13 copies its own tree specs through a class that it deprecates.
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
+        program = torch.export.export(module, tuple(inputs))
+        return program.run_decompositions({})
