@@ -1,1 +1,1 @@
-"""pipeline."""
+"""Plan a build, run it in workers, keep what it made in the cache, assemble the bundle."""

@@ -1,0 +1,190 @@
+"""``manifest.json``: what was asked for, what was done, how far from the float model, for whom."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.errors import FileRejected
+
+SCHEMA_VERSION = "1.0"
+MANIFEST_NAME = "manifest.json"
+_MAX_MANIFEST_BYTES = 64 << 20
+
+
+class Verification(StrEnum):
+    """How the numbers of an artifact were checked, on this side of a device."""
+
+    VERIFIED_ON_HOST = "verified_on_host"
+    VERIFIED_BY_REFERENCE = "verified_by_reference"
+    NOT_EVALUATED = "not_evaluated"
+    UNVERIFIABLE = "unverifiable"
+    FAILED_GATE = "failed_gate"
+
+
+class Tolerant(BaseModel):
+    """A record of the manifest: what a newer minor version adds is kept under ``extensions``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    extensions: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _set_apart(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        unknown = {name: data[name] for name in data if name not in cls.model_fields}
+        if not unknown:
+            return data
+        known = {name: value for name, value in data.items() if name in cls.model_fields}
+        return known | {"extensions": {**data.get("extensions", {}), **unknown}}
+
+    @model_serializer(mode="wrap")
+    def _without_empty_extensions(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = default(self)
+        if not data["extensions"]:
+            del data["extensions"]
+        return data
+
+
+class FileEntry(Tolerant):
+    """A file of the bundle, or a package (a folder that is one artifact).
+
+    Attributes:
+        path: Relative to the bundle, POSIX.
+        sha256: Of the bytes; of a package, its tree hash (`mobilesdk.bundle.canonical.tree_hash`).
+    """
+
+    path: str
+    kind: Literal["file", "package"] = "file"
+    role: Literal["artifact", "golden", "record", "asset"]
+    size_bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SetEntry(Tolerant):
+    """A calibration or evaluation set, by its content."""
+
+    sha256: str
+    count: int
+
+
+class Variant(Tolerant):
+    """The artifact for one target, with its records."""
+
+    target: str
+    target_title: str
+    format: str
+    artifact: str
+    size_bytes: int
+    float_size_bytes: int
+    profile: str
+    methods: tuple[str, ...]
+    minimum_os: str
+    match: dict[str, Any]
+    fallback_order: int
+    verification: Verification
+    verification_reason: str = ""
+    device: Literal["not_measured"] = "not_measured"
+    gates: tuple[dict[str, Any], ...]
+    parity: dict[str, Any] | None
+    calibration: SetEntry | None
+    evaluation: SetEntry | None
+    tools: dict[str, str]
+    records: dict[str, str]
+    expected_outputs: str | None
+
+
+class ModelEntry(Tolerant):
+    """A model and its variants.
+
+    Attributes:
+        sha256: Of what the model was made from: its sources, files and distributions.
+    """
+
+    name: str
+    source: str
+    sha256: str
+    family: str
+    contract: Contract
+    golden_inputs: str
+    golden_outputs: str
+    variants: tuple[Variant, ...]
+
+
+class Failure(Tolerant):
+    """A variant that could not be built; it has no artifact."""
+
+    model: str
+    target: str
+    step: str
+    code: str
+
+
+class Manifest(Tolerant):
+    """The whole of ``manifest.json``."""
+
+    schema_version: str = SCHEMA_VERSION
+    mobilesdk_version: str
+    releasable: bool
+    models: tuple[ModelEntry, ...]
+    failures: tuple[Failure, ...] = ()
+    files: tuple[FileEntry, ...]
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read the manifest of a bundle.
+
+    Raises:
+        FileRejected: It is missing, damaged, of a newer major version, or names a path outside.
+    """
+    path = bundle / MANIFEST_NAME
+    try:
+        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise FileRejected(f"{path} is larger than {_MAX_MANIFEST_BYTES} bytes.")
+        data = json.loads(path.read_bytes())
+        version = str(data["schema_version"])
+        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            raise FileRejected(
+                f"{path} has schema_version {version}; this version reads {SCHEMA_VERSION}.",
+                hint="install the version of mobilesdk that wrote the bundle, or a newer one.",
+            )
+        manifest = Manifest.model_validate(data)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValidationError | OSError) else repr(error)
+        raise FileRejected(
+            f"{path} is not a manifest: {reason}", hint="give the folder of a bundle."
+        ) from error
+    for entry in manifest.files:
+        resolve(bundle, entry.path)
+    return manifest
+
+
+def resolve(bundle: Path, relative: str) -> Path:
+    """Give the place of a file of the bundle.
+
+    Raises:
+        FileRejected: The path is absolute, leaves the bundle, or goes through a link.
+    """
+    pure = PurePosixPath(relative)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in relative or not pure.parts:
+        raise FileRejected(f"The manifest names {relative!r}, which is no path inside the bundle.")
+    path = bundle
+    for part in pure.parts:
+        path = path / part
+        if path.is_symlink():
+            raise FileRejected(f"{relative!r} goes through a link, which a bundle must not hold.")
+    return path

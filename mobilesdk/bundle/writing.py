@@ -1,0 +1,106 @@
+"""Writes that are whole or absent: a temporary neighbour, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mobilesdk.errors import OutputExists, WriteFailed
+
+_REFUSALS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+)
+
+
+@contextmanager
+def write_errors(what: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into `WriteFailed`; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise WriteFailed(
+            f"{what} could not be written: {error.strerror or error}.",
+            hint="free some space or choose another folder; nothing half-made was left behind.",
+        ) from error
+
+
+def sync_tree(path: Path) -> None:
+    """Flush a file, or a folder and everything below it, to the disk."""
+    items = [path, *path.rglob("*")] if path.is_dir() else [path]
+    for item in items:
+        descriptor = os.open(item, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        WriteFailed: The file system refused.
+    """
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(name).unlink()
+            raise
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty temporary folder that becomes ``path`` when the block ends well.
+
+    When the block raises, the temporary folder is removed and ``path`` is as it was.
+
+    Raises:
+        OutputExists: ``path`` exists, and ``overwrite`` is false.
+        WriteFailed: The file system refused.
+    """
+    if path.exists() and not overwrite:
+        raise OutputExists(
+            f"{path} exists.", hint="give --overwrite to replace it, or name another folder."
+        )
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        temporary.chmod(0o755)
+    try:
+        with write_errors(path):
+            yield temporary
+            sync_tree(temporary)
+            _swap(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Put a finished folder in place of an old one; the old one goes last."""
+    if not path.exists():
+        temporary.rename(path)
+        return
+    old = temporary.with_name(f"{temporary.name}-old")
+    path.rename(old)
+    try:
+        temporary.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)

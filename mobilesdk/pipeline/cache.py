@@ -1,0 +1,149 @@
+"""The content-addressed cache: finished steps, each a folder named by its key."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilesdk.bundle.canonical import canonical_json, files_below, sha256_file, tree_size_bytes
+from mobilesdk.bundle.writing import sync_tree, write_errors, write_file
+
+_SEAL = "seal.json"
+
+
+def default_root() -> Path:
+    """Give ``$XDG_CACHE_HOME/mobilesdk``, or ``~/.cache/mobilesdk``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "mobilesdk"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A finished step."""
+
+    key: str
+    folder: Path
+    size_bytes: int
+    last_used_s: float
+
+
+class Cache:
+    """Finished steps below one folder.
+
+    An entry exists once its folder holds a seal: the hash of every file. A folder with no seal, or
+    whose files do not hold to it, is no entry; it is removed and made again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._checked: set[str] = set()
+
+    def folder(self, key: str) -> Path:
+        """Give the place of an entry, whether or not it exists."""
+        return self.root / "steps" / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Tell whether an entry is there, without reading its files."""
+        return (self.folder(key) / _SEAL).is_file()
+
+    def check(self, key: str) -> bool:
+        """Tell whether an entry is there and its files are unchanged since it was sealed.
+
+        A damaged entry is removed.
+        """
+        if key in self._checked:
+            return True
+        folder = self.folder(key)
+        seal = folder / _SEAL
+        if not seal.is_file():
+            return False
+        if seal.read_bytes() != canonical_json(_hashes(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
+        os.utime(seal)
+        self._checked.add(key)
+        return True
+
+    @contextmanager
+    def make(self, key: str) -> Iterator[Path | None]:
+        """Give an empty folder to fill; when the block ends well it becomes the entry.
+
+        One process at a time makes an entry. One that waited while another made it gets ``None``.
+
+        Raises:
+            WriteFailed: The file system refused.
+        """
+        with write_errors(self.root):
+            self.folder(key).parent.mkdir(parents=True, exist_ok=True)
+            working = self.root / "working"
+            working.mkdir(exist_ok=True)
+            lock = (working / f"{key}.lock").open("w")
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.check(key):
+                yield None
+                return
+            with write_errors(self.root):
+                temporary = Path(tempfile.mkdtemp(dir=working, prefix=f"{key[:12]}-"))
+            try:
+                yield temporary
+                self._seal(temporary, key)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def _seal(self, temporary: Path, key: str) -> None:
+        with write_errors(self.root):
+            write_file(temporary / _SEAL, canonical_json(_hashes(temporary)))
+            sync_tree(temporary)
+            folder = self.folder(key)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+        self._checked.add(key)
+
+    def keep_failure(self, key: str, log: Path) -> Path:
+        """Keep the log of a failed step, and give its place."""
+        kept = self.root / "failed" / f"{key[:16]}.log"
+        write_file(kept, log.read_bytes() if log.exists() else b"")
+        return kept
+
+    def entries(self) -> list[CacheEntry]:
+        """List the entries, the longest unused first."""
+        found = [
+            CacheEntry(
+                key=seal.parent.name,
+                folder=seal.parent,
+                size_bytes=tree_size_bytes(seal.parent),
+                last_used_s=seal.stat().st_mtime,
+            )
+            for seal in self.root.glob(f"steps/*/*/{_SEAL}")
+        ]
+        return sorted(found, key=lambda entry: (entry.last_used_s, entry.key))
+
+    def prune(self, keep_bytes: int = 0) -> list[CacheEntry]:
+        """Remove the longest unused entries until at most ``keep_bytes`` remain; give them."""
+        entries = self.entries()
+        total_bytes = sum(entry.size_bytes for entry in entries)
+        removed = []
+        for entry in entries:
+            if total_bytes <= keep_bytes:
+                break
+            (entry.folder / _SEAL).unlink(missing_ok=True)
+            shutil.rmtree(entry.folder, ignore_errors=True)
+            self._checked.discard(entry.key)
+            total_bytes -= entry.size_bytes
+            removed.append(entry)
+        return removed
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path)
+        for path in files_below(folder)
+        if path.name != _SEAL
+    }

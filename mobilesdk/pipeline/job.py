@@ -1,0 +1,89 @@
+"""What crosses the border to a worker: one file in, one file out, progress lines between."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.model import Model
+
+JOB_SCHEMA_VERSION = 1
+JOB_NAME = "job.json"
+OUTCOME_NAME = "outcome.json"
+LOG_NAME = "log.txt"
+
+
+class TaskKind(StrEnum):
+    """What a worker does; each is one function in `mobilesdk.pipeline.steps`."""
+
+    READ = "read"
+    INGEST = "ingest"
+    REFERENCE = "reference"
+    COMPRESS = "compress"
+    EXPORT = "export"
+    VERIFY = "verify"
+
+
+class Job(Frozen):
+    """The file that a worker reads.
+
+    Attributes:
+        plugin: Name of the plug-in that does the work; empty for steps that need none.
+        plugin_files: Files given by ``--plugin``.
+        config: Configuration of the step, JSON.
+        inputs: Role → folder of the finished task that gives it.
+        output: An empty folder to write into.
+    """
+
+    schema_version: int = JOB_SCHEMA_VERSION
+    kind: TaskKind
+    plugin: str = ""
+    plugin_files: tuple[Path, ...] = ()
+    config: dict[str, Any] = {}
+    inputs: dict[str, Path] = {}
+    output: Path
+    threads: int = 1
+    seed: int = 0
+
+
+class Outcome(Frozen):
+    """The file that a worker leaves; paths in it are relative to the folder it lies in.
+
+    Attributes:
+        model: The model that the step made, if it makes one.
+        error: ``code``, ``message``, ``hint`` of the error it ended in.
+    """
+
+    schema_version: int = JOB_SCHEMA_VERSION
+    model: Model | None = None
+    error: dict[str, str] | None = None
+
+
+def read_outcome(folder: Path) -> Outcome:
+    """Read the outcome in a folder, with the paths of its model made absolute."""
+    outcome = Outcome.model_validate_json((folder / OUTCOME_NAME).read_bytes())
+    if outcome.model is None:
+        return outcome
+    model = outcome.model.model_copy(
+        update={
+            "path": folder / outcome.model.path,
+            "sidecars": {name: folder / path for name, path in outcome.model.sidecars.items()},
+        }
+    )
+    return outcome.model_copy(update={"model": model})
+
+
+def relative_to(model: Model, folder: Path) -> Model:
+    """Give the model with paths relative to the folder that holds all its files.
+
+    Raises:
+        ValueError: A path lies outside.
+    """
+    return model.model_copy(
+        update={
+            "path": model.path.relative_to(folder),
+            "sidecars": {name: path.relative_to(folder) for name, path in model.sidecars.items()},
+        }
+    )

@@ -1,0 +1,183 @@
+"""Run the tasks of a plan on the local cores, each one once, in the order of their inputs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mobilesdk.errors import MobileSDKError
+from mobilesdk.pipeline.cache import Cache
+from mobilesdk.pipeline.job import LOG_NAME, OUTCOME_NAME, Job, TaskKind
+from mobilesdk.pipeline.launch import Workers
+
+_WORKER_MEMORY_BYTES = 3 << 30
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step of a build: a node of the task graph, named by the address of its result.
+
+    Attributes:
+        config: JSON values for the worker.
+        inputs: Role → key of the task that gives it.
+        title: For people, e.g. ``quantize_static``.
+        model: Name of the model it belongs to.
+        targets: Targets that need it.
+    """
+
+    key: str
+    kind: TaskKind
+    plugin: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    title: str
+    model: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a task."""
+
+    state: Literal["cached", "started", "progress", "finished", "failed"]
+    task: Task
+    message: str = ""
+    fraction: float | None = None
+    seconds: float = 0.0
+
+
+Listener = Callable[[Event], None]
+
+
+def worker_count() -> int:
+    """Give how many workers run at once: one a core, and 3 GiB of memory each."""
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory_bytes // _WORKER_MEMORY_BYTES))
+
+
+class Schedule:
+    """Runs tasks whose results are not in the cache.
+
+    A failed task fails those that need it, with the same error; the others finish.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        cache: Cache,
+        workers: Workers,
+        listener: Listener,
+        plugin_files: tuple[Path, ...] = (),
+    ) -> None:
+        self._tasks = tasks
+        self._cache = cache
+        self._workers = workers
+        self._listener = listener
+        self._plugin_files = plugin_files
+
+    def run(self, wanted: Iterable[str]) -> dict[str, MobileSDKError]:
+        """Make the wanted results; give the errors of those that could not be made."""
+        waiting = self._missing(wanted)
+        failures: dict[str, MobileSDKError] = {}
+        running: dict[Future[None], str] = {}
+        with ThreadPoolExecutor(worker_count()) as pool:
+            try:
+                while waiting or running:
+                    for key in self._ready(waiting, running, failures):
+                        running[pool.submit(self._make, self._tasks[key])] = key
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        key = running.pop(future)
+                        waiting.remove(key)
+                        error = future.exception()
+                        if isinstance(error, MobileSDKError):
+                            failures[key] = error
+                        elif error is not None:
+                            raise error
+            except BaseException:
+                self._workers.stop()
+                raise
+        return failures
+
+    def _missing(self, wanted: Iterable[str]) -> list[str]:
+        """List what has to be made: results that are wanted or needed, and not cached."""
+        missing: dict[str, None] = {}
+        seen: set[str] = set()
+        pending = list(wanted)
+        while pending:
+            key = pending.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            task = self._tasks[key]
+            if self._cache.check(key):
+                self._listener(Event("cached", task))
+            else:
+                missing[key] = None
+                pending.extend(task.inputs.values())
+        return list(missing)
+
+    def _ready(
+        self,
+        waiting: list[str],
+        running: Mapping[Future[None], str],
+        failures: dict[str, MobileSDKError],
+    ) -> list[str]:
+        """List tasks whose inputs are made, the one with most targets first; fail the hopeless."""
+        ready = []
+        changed = True
+        while changed:
+            changed = False
+            for key in [key for key in waiting if key not in running.values()]:
+                inputs = self._tasks[key].inputs.values()
+                lost = [failures[name] for name in inputs if name in failures]
+                if lost:
+                    failures[key] = lost[0]
+                    waiting.remove(key)
+                    changed = True
+        for key in waiting:
+            if key not in running.values() and not any(
+                name in waiting for name in self._tasks[key].inputs.values()
+            ):
+                ready.append(key)
+        return sorted(ready, key=lambda key: (-len(self._tasks[key].targets), key))
+
+    def _make(self, task: Task) -> None:
+        started_s = time.monotonic()
+        self._listener(Event("started", task))
+
+        def report(message: str, fraction: float | None) -> None:
+            self._listener(Event("progress", task, message, fraction))
+
+        try:
+            with self._cache.make(task.key) as folder:
+                if folder is not None:
+                    self._work(task, folder, report)
+        except MobileSDKError as error:
+            seconds = time.monotonic() - started_s
+            self._listener(Event("failed", task, error.message, seconds=seconds))
+            raise
+        self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
+
+    def _work(self, task: Task, folder: Path, report: Callable[[str, float | None], None]) -> None:
+        job = Job(
+            kind=task.kind,
+            plugin=task.plugin,
+            plugin_files=self._plugin_files,
+            config=task.config,
+            inputs={role: self._cache.folder(key) for role, key in task.inputs.items()},
+            output=folder,
+        )
+        try:
+            self._workers.run(job, report)
+        except MobileSDKError as error:
+            log = self._cache.keep_failure(task.key, folder / LOG_NAME)
+            error.hint = f"{error.hint} The whole log: {log}".strip()
+            raise
+        if not (folder / OUTCOME_NAME).is_file():
+            raise AssertionError("a worker that ended well left its outcome")
