@@ -58,10 +58,13 @@ def graph_module(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:
     """Give the program as a module with its weights as attributes, to run or to rewrite.
 
     Returns:
-        In evaluation mode, without gradients and input guards. Attribute names are the fully
-        qualified names of the program's state. Tensors are shared with the program.
+        Takes leaf tensors and gives a tuple of them; in evaluation mode, without gradients and
+        input guards. Attribute names are the fully qualified names of the program's state, and
+        placeholders have the names of the inputs. Tensors are shared with the program.
     """
     module = program.module(check_guards=False)
+    module.graph.set_codegen(torch.fx.graph.CodeGen())  # flat already: no structures to rebuild
+    module.recompile()
     torch.nn.Module.train(module, False)  # its own eval() refuses; the graph holds no mode
     return module.requires_grad_(False)
 

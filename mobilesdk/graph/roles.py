@@ -12,8 +12,8 @@ from mobilesdk.core.scheme import WeightRole
 
 _aten = torch.ops.aten
 
-# Ops that pass a weight on with the same elements; a role is looked for behind them.
-_VIEWS = frozenset(
+# Ops that pass a weight on with the same elements in another shape or order.
+VIEWS = frozenset(
     {
         _aten.permute.default,
         _aten.transpose.int,
@@ -57,15 +57,20 @@ def weights(program: torch.export.ExportedProgram) -> tuple[ModelWeight, ...]:
     """List the floating-point weights of at least two axes, in the order of the program.
 
     A weight that several ops take (tied weights) has the role of the first one that is known, in
-    the order of execution; a weight that only other ops take (added, multiplied, looked up by
-    arithmetic) has the role ``other``. A weight that nothing takes is left out.
+    the order of execution; a parameter that only other ops take (added, multiplied) has the role
+    ``other``. A buffer or constant is a weight only if an op takes it as one. What nothing takes is
+    left out.
     """
+    parameters = set(program.graph_signature.inputs_to_parameters.values())
     tensors = {**program.state_dict, **program.constants}
     found = []
     for name, node in weight_nodes(program).items():
         tensor = tensors[name]
-        if tensor.dim() >= 2 and tensor.is_floating_point() and node.users:
-            found.append(ModelWeight(name=name, role=_role(node), shape=tuple(tensor.shape)))
+        if tensor.dim() < 2 or not tensor.is_floating_point() or not node.users:
+            continue
+        role = _role(node)
+        if role != "other" or name in parameters:
+            found.append(ModelWeight(name=name, role=role, shape=tuple(tensor.shape)))
     return tuple(found)
 
 
@@ -91,7 +96,7 @@ def _role(weight: torch.fx.Node) -> WeightRole:
 def _uses(node: torch.fx.Node) -> Iterator[tuple[torch.fx.Node, torch.fx.Node]]:
     """Give each op that takes the values of a node, with the argument that it takes."""
     for user in node.users:
-        if user.target in _VIEWS:
+        if user.target in VIEWS:
             yield from _uses(user)
         else:
             yield user, node

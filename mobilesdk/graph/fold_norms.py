@@ -1,0 +1,118 @@
+"""Fold batch norms into the convolution or linear op before them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilesdk.graph.rewriting import get_tensor, new_tensor, set_tensor
+
+_aten = torch.ops.aten
+_NORM = _aten._native_batch_norm_legit_no_training.default
+_WEIGHT, _BIAS = 1, 2
+
+
+# Op → whether its weight is that of a transposed convolution.
+_FOLDABLE: dict[Any, bool] = {
+    _aten.conv1d.default: False,
+    _aten.conv2d.default: False,
+    _aten.conv3d.default: False,
+    _aten.conv1d.padding: False,
+    _aten.conv2d.padding: False,
+    _aten.conv3d.padding: False,
+    _aten.linear.default: False,
+    _aten.conv_transpose1d.default: True,
+    _aten.conv_transpose2d.input: True,
+    _aten.conv_transpose3d.input: True,
+}
+_TRANSPOSED_GROUPS = 6
+
+
+def fold_batch_norms(module: torch.fx.GraphModule) -> None:
+    """Fold every batch norm whose input comes from one convolution or linear op.
+
+    Why: none of the quantizers sees through a batch norm between a convolution and its activation;
+    left in, it costs a second rounding, and bias correction has no bias to correct. After folding,
+    the op always has a bias. The arithmetic is done in float64 and rounded once.
+
+    A batch norm stays where folding would change something else: its input has other users, the
+    weight is shared with another op, or the norm runs over an axis that is not the op's output
+    channel.
+    """
+    for norm in module.graph.find_nodes(op="call_function", target=_NORM):
+        producer = norm.args[0]
+        if _can_fold(producer, norm):
+            _fold(module, producer, norm)
+    module.graph.eliminate_dead_code()
+
+
+def _can_fold(producer: torch.fx.Node, norm: torch.fx.Node) -> bool:
+    if producer.target not in _FOLDABLE or len(producer.users) != 1:
+        return False
+    if producer.target is _aten.linear.default and producer.meta["val"].dim() != 2:
+        return False
+    constants = [*producer.args[_WEIGHT : _BIAS + 1], *norm.args[1:5]]
+    if any(node is not None and node.op != "get_attr" for node in constants):
+        return False
+    return all(node is None or len(node.users) == 1 for node in producer.args[_WEIGHT : _BIAS + 1])
+
+
+def _fold(module: torch.fx.GraphModule, producer: torch.fx.Node, norm: torch.fx.Node) -> None:
+    scale, shift = _scale_and_shift(module, norm)
+    weight_node = producer.args[_WEIGHT]
+    bias_node = producer.args[_BIAS] if len(producer.args) > _BIAS else None
+    weight = get_tensor(module, weight_node)
+    if bias_node is not None:
+        shift = shift + get_tensor(module, bias_node).double() * scale
+    scaled = _scale_output_channels(weight.double(), scale, producer)
+    set_tensor(module, weight_node, scaled.to(weight.dtype))
+    _set_bias(module, producer, shift.to(weight.dtype))
+
+    for user in list(norm.users):
+        if user.target is operator.getitem and user.args[1] == 0:
+            user.replace_all_uses_with(producer)
+
+
+def _scale_and_shift(module: torch.fx.GraphModule, norm: torch.fx.Node) -> tuple[Tensor, Tensor]:
+    """Give a batch norm as ``scale * x + shift``, both ``float64[C]``."""
+    gamma, beta, mean, variance = norm.args[1:5]
+    scale = (get_tensor(module, variance).double() + float(norm.args[6])).rsqrt()
+    if gamma is not None:
+        scale = scale * get_tensor(module, gamma).double()
+    shift = -get_tensor(module, mean).double() * scale
+    if beta is not None:
+        shift = shift + get_tensor(module, beta).double()
+    return scale, shift
+
+
+def _scale_output_channels(weight: Tensor, scale: Tensor, producer: torch.fx.Node) -> Tensor:
+    """Multiply each output channel of a weight.
+
+    Args:
+        weight: ``float64[O, …]``, or ``float64[I, O / groups, …]`` for a transposed convolution.
+        scale: ``float64[O]``.
+        producer: The op that takes the weight.
+    """
+    if not _FOLDABLE[producer.target]:
+        return weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
+    has_groups = len(producer.args) > _TRANSPOSED_GROUPS
+    groups = producer.args[_TRANSPOSED_GROUPS] if has_groups else 1
+    by_group = weight.unflatten(0, (groups, -1))
+    factors = scale.reshape(groups, 1, -1, *[1] * (weight.dim() - 2))
+    return (by_group * factors).flatten(0, 1)
+
+
+def _set_bias(module: torch.fx.GraphModule, producer: torch.fx.Node, bias: Tensor) -> None:
+    """Give the op a bias of its own, named after its weight."""
+    arguments = list(producer.args)
+    existing = arguments[_BIAS] if len(arguments) > _BIAS else None
+    if existing is not None:
+        set_tensor(module, existing, bias)
+        return
+    name = f"{arguments[_WEIGHT].target.rpartition('.')[0]}.bias".removeprefix(".")
+    with module.graph.inserting_before(producer):
+        node = new_tensor(module, name, bias, parameter=True)
+    producer.args = (*arguments[:_BIAS], node, *arguments[_BIAS + 1 :])

@@ -1,0 +1,52 @@
+"""Bring an exported program into the one form that compressors and exporters work on.
+
+Every rewrite answers a fault of a converter or quantizer, named in its docstring. Nearest resizing
+by a fractional ratio, which one converter gets wrong, is left as it is: the exporter concerned has
+to care for it, and the comparison with the original program shows whether it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from mobilesdk.graph.fold_constants import fold_constants
+from mobilesdk.graph.fold_norms import fold_batch_norms
+from mobilesdk.graph.program import export_program, graph_module
+from mobilesdk.graph.rewrites import (
+    free_shapes,
+    give_pools_a_stride,
+    name_relu6,
+    remove_no_ops,
+    use_plain_names,
+)
+
+REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
+    use_plain_names,
+    remove_no_ops,
+    fold_constants,
+    fold_batch_norms,
+    name_relu6,
+    give_pools_a_stride,
+    free_shapes,
+)
+
+
+def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Fold batch norms and constants, remove ops that do nothing, and unify the others.
+
+    Args:
+        program: Functional and static; stays as it is.
+
+    Returns:
+        A program that computes the same. Weights keep their fully qualified names
+        (``blocks.0.conv.weight``); unused ones are gone.
+    """
+    module = graph_module(program)
+    for rewrite in REWRITES:
+        rewrite(module)
+    module.graph.eliminate_dead_code()
+    used = torch.fx.GraphModule(module, module.graph)
+    inputs, _ = program.example_inputs
+    return export_program(used, inputs)
