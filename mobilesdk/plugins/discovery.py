@@ -139,8 +139,8 @@ def _load(kind: Kind, name: str) -> object:
         expected = _CONTRACTS[kind]
         missing = sorted(
             member
-            for member in expected.__protocol_attrs__  # type: ignore[attr-defined]
-            if not hasattr(plugin, member)
+            for member in vars(expected)
+            if not member.startswith("_") and not hasattr(plugin, member)
         )
         if missing:
             raise UsageError(
