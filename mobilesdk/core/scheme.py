@@ -43,7 +43,7 @@ class WeightScheme(Frozen):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> WeightScheme:
-        allowed = {"float": (16, 32), "linear": (2, 4, 8), "palette": (1, 2, 3, 4, 6, 8)}
+        allowed = {"float": (16, 32), "linear": (2, 4, 8, 16), "palette": (1, 2, 3, 4, 6, 8)}
         if self.bits not in allowed[self.encoding]:
             raise ValueError(f"{self.encoding} weights have {allowed[self.encoding]} bits")
         if (self.granularity == "per_block") != (self.block_size is not None):
