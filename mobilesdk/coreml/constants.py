@@ -1,0 +1,169 @@
+"""The constants of one function: found by name, decoded on demand, measured as stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.coreml.constexpr import Decoder, decoder, is_constexpr
+from mobilesdk.coreml.dtypes import ElementType, packed_size
+from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.program import BlobReference, Function, Operation, TensorType, Value
+from mobilesdk.errors import FileRejected
+
+MAX_CHAIN = 8
+
+
+class Constants:
+    """Every ``const`` and ``constexpr_*`` operation of a function, those of nested blocks too."""
+
+    def __init__(self, package: Package, function: Function) -> None:
+        """Index the constants.
+
+        Raises:
+            FileRejected: Two have one name, or one refers to something that is not a constant
+                before it.
+        """
+        self._package = package
+        self._operations: dict[str, tuple[Operation, int]] = {}
+        self._depths: dict[str, int] = {}
+        for operation in function.block.walk():
+            if operation.type == "const" or is_constexpr(operation.type):
+                self._add(operation)
+
+    def _add(self, operation: Operation) -> None:
+        inner = [name for name in _bindings(operation).values() if isinstance(name, str)]
+        unknown = [name for name in inner if name not in self._operations]
+        if unknown:
+            raise FileRejected(f"ML Program: {operation.name} takes {unknown[0]!r}, no constant.")
+        depth = 1 + max((self._depths[name] for name in inner), default=0)
+        if depth > MAX_CHAIN:
+            raise FileRejected(f"ML Program: {operation.name} nests more than {MAX_CHAIN} deep.")
+        for index, output in enumerate(operation.outputs):
+            if output.name in self._operations:
+                raise FileRejected(f"ML Program: two constants are named {output.name!r}.")
+            self._operations[output.name] = operation, index
+            self._depths[output.name] = depth
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._operations
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._operations)
+
+    def operation(self, name: str) -> Operation:
+        """Give the operation that makes a constant."""
+        return self._operations[name][0]
+
+    def chain(self, name: str) -> list[Operation]:
+        """Give the operation of a constant and all that it is made from, outermost first."""
+        operation = self.operation(name)
+        chain = [operation]
+        for binding in _bindings(operation).values():
+            if isinstance(binding, str):
+                chain += [item for item in self.chain(binding) if item not in chain]
+        return chain
+
+    def declared(self, name: str) -> TensorType:
+        """Give the declared type of a constant.
+
+        Raises:
+            FileRejected: It is not a tensor.
+        """
+        operation, index = self._operations[name]
+        of = operation.outputs[index].type
+        if not isinstance(of, TensorType):
+            raise FileRejected(f"ML Program: the constant {name!r} is not a tensor.")
+        return of
+
+    def faults(self, name: str) -> list[str]:
+        """Tell what contradicts itself in a constant; empty if it can be decoded."""
+        operation = self.operation(name)
+        if operation.type == "const":
+            return []
+        inner = [binding for binding in _bindings(operation).values() if isinstance(binding, str)]
+        faults = [fault for item in inner for fault in self.faults(item)]
+        return faults or self._decoder(operation).faults(self.arguments(operation))
+
+    def decode(self, name: str) -> NDArray[Any]:
+        """Decode a constant to the values that the program computes with.
+
+        Raises:
+            FileRejected: Its data are damaged or contradict themselves.
+        """
+        operation, index = self._operations[name]
+        if operation.type == "const":
+            return self._value(operation.attributes["val"])
+        faults = self.faults(name)
+        if faults:
+            raise FileRejected(f"ML Program: the constant {name!r} has {'; '.join(faults)}.")
+        results = self._decoder(operation).decode(self.arguments(operation))
+        if index >= len(results):
+            raise FileRejected(f"ML Program: {operation.type} has no result {index}.")
+        return results[index]
+
+    def arguments(self, operation: Operation) -> dict[str, NDArray[Any]]:
+        """Decode the arguments of a compressed constant, by parameter."""
+        return {
+            parameter: self._value(binding) if isinstance(binding, Value) else self.decode(binding)
+            for parameter, binding in _bindings(operation).items()
+        }
+
+    def element(self, operation: Operation, parameter: str) -> ElementType:
+        """Give the declared element type of an argument of a compressed constant."""
+        binding = _bindings(operation)[parameter]
+        of = binding.type if isinstance(binding, Value) else self.declared(binding)
+        if not isinstance(of, TensorType):
+            raise FileRejected(f"ML Program: {parameter} of {operation.name} is not a tensor.")
+        return of.element
+
+    def stored_bytes(self, name: str) -> int:
+        """Give the bytes that a constant takes in the file, with its scales, tables and masks."""
+        values = [value for item in self.chain(name) for value in _values(item)]
+        return sum(_stored_bytes(value) for value in values)
+
+    @staticmethod
+    def _decoder(operation: Operation) -> Decoder:
+        return decoder(operation.type, _bindings(operation))
+
+    def _value(self, value: Value) -> NDArray[Any]:
+        if isinstance(value.content, np.ndarray):
+            return value.content
+        if not isinstance(value.type, TensorType):
+            raise FileRejected("ML Program: a list stands where a tensor is needed.")
+        if isinstance(value.content, BlobReference):
+            blob = self._package.blob_file(value.content.file)
+            shape = value.type.static_shape()
+            return blob.read(value.content.offset, value.type.element, shape)
+        return np.array(value.text())
+
+
+def _bindings(operation: Operation) -> dict[str, str | Value]:
+    """Give the arguments: attributes in iOS 16, inputs in iOS 18."""
+    bindings: dict[str, str | Value] = {}
+    if operation.type == "const":
+        if "val" not in operation.attributes:
+            raise FileRejected("ML Program: a constant has no value.")
+        return bindings
+    bindings.update((key, value) for key, value in operation.attributes.items() if key != "name")
+    for parameter, given in operation.inputs.items():
+        if len(given) != 1:
+            raise FileRejected(f"ML Program: {operation.type} takes {len(given)} {parameter}.")
+        bindings[parameter] = given[0]
+    return bindings
+
+
+def _values(operation: Operation) -> list[Value]:
+    if operation.type == "const":
+        return [operation.attributes["val"]]
+    return [value for value in _bindings(operation).values() if isinstance(value, Value)]
+
+
+def _stored_bytes(value: Value) -> int:
+    if not isinstance(value.type, TensorType) or value.type.element is ElementType.STRING:
+        return 0
+    return packed_size(value.type.element, prod(value.type.static_shape()))

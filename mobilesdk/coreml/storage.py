@@ -1,0 +1,134 @@
+"""How a constant is stored, in the words of `WeightScheme`, read from its chain of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mobilesdk.core.scheme import Granularity, WeightScheme
+from mobilesdk.coreml.constants import Constants
+from mobilesdk.coreml.program import Operation
+
+_LINEAR = {
+    "constexpr_affine_dequantize": ("quantized_data", "zero_point"),
+    "constexpr_blockwise_shift_scale": ("data", "offset"),
+    "constexpr_sparse_blockwise_shift_scale": ("nonzero_data", "offset"),
+}
+_PALETTE = ("constexpr_lut_to_dense", "constexpr_lut_to_sparse")
+_FLOAT = {"constexpr_cast": "source_val", "constexpr_sparse_to_dense": "nonzero_data"}
+
+
+class UndescribedStorage(Exception):
+    """A way of storing that no scheme describes; the message says which.
+
+    A reason and no failure: `read_weights` turns it into a problem of the artifact.
+    """
+
+
+def describe(
+    constants: Constants, name: str, channel_axis: int | None, values: NDArray[Any]
+) -> WeightScheme:
+    """Tell how a constant of floats is stored.
+
+    Args:
+        constants: Of the function.
+        name: Of the constant; it can be decoded.
+        channel_axis: Axis of its output channels; None if it is not a weight.
+        values: Its decoded values.
+
+    Raises:
+        UndescribedStorage: Its bits, or the axes along which scales or tables vary, are of no
+            scheme.
+    """
+    chain = {operation.type: operation for operation in constants.chain(name)}
+    axis = None if channel_axis is None else channel_axis % values.ndim
+    try:
+        scheme = _describe_dense(constants, name, chain, axis, values.shape)
+    except ValidationError as error:
+        raise UndescribedStorage(error.errors()[0]["msg"]) from error
+    if "constexpr_sparse_to_dense" not in chain:
+        return scheme
+    zeros = values.size - np.count_nonzero(values)
+    share = min(zeros / max(values.size, 1), float(np.nextafter(1.0, 0.0)))
+    return scheme.model_copy(update={"sparsity": share})
+
+
+def _describe_dense(
+    constants: Constants,
+    name: str,
+    chain: dict[str, Operation],
+    channel_axis: int | None,
+    shape: tuple[int, ...],
+) -> WeightScheme:
+    for op_type in _PALETTE:
+        if op_type in chain:
+            return _palette(constants.arguments(chain[op_type])["lut"], channel_axis, shape)
+    for op_type in _LINEAR:
+        if op_type in chain:
+            return _linear(constants, chain[op_type], channel_axis, shape)
+    for op_type, parameter in _FLOAT.items():
+        if op_type in chain:
+            return WeightScheme(bits=constants.element(chain[op_type], parameter).bits)
+    return WeightScheme(bits=constants.declared(name).element.bits)
+
+
+def _linear(
+    constants: Constants, operation: Operation, channel_axis: int | None, shape: tuple[int, ...]
+) -> WeightScheme:
+    data, offset = _LINEAR[operation.type]
+    arguments = constants.arguments(operation)
+    element = constants.element(operation, data)
+    if element.is_float:
+        raise UndescribedStorage(f"{operation.type} of {element} data")
+    scales = arguments["scale"].shape or (1,) * len(shape)
+    if operation.type == "constexpr_affine_dequantize" and arguments["scale"].ndim:
+        axis = int(arguments["axis"]) % len(shape)
+        scales = tuple(size if i == axis else 1 for i, size in enumerate(shape))
+    middle = 0 if element.is_signed else 1 << (element.bits - 1)
+    offsets = arguments.get(offset, np.zeros(()))
+    granularity, block_size = _blocks(scales, shape, channel_axis)
+    return WeightScheme(
+        encoding="linear",
+        bits=element.bits,
+        symmetric=bool(np.all(offsets == middle)),
+        granularity=granularity,
+        block_size=block_size,
+    )
+
+
+def _blocks(
+    scales: tuple[int, ...], shape: tuple[int, ...], channel_axis: int | None
+) -> tuple[Granularity, int | None]:
+    varying = [axis for axis, count in enumerate(scales) if count > 1]
+    whole = [axis for axis in varying if scales[axis] == shape[axis]]
+    if not varying:
+        return "per_tensor", None
+    if channel_axis is None and whole:
+        channel_axis = whole[0]
+    blocked = [axis for axis in varying if axis != channel_axis]
+    every_channel = channel_axis is not None and scales[channel_axis] == shape[channel_axis]
+    if len(blocked) > 1 or not every_channel:
+        raise UndescribedStorage(f"scales of shape {scales} for a weight of shape {shape}")
+    if not blocked:
+        return "per_channel", None
+    return "per_block", shape[blocked[0]] // scales[blocked[0]]
+
+
+def _palette(table: NDArray[Any], channel_axis: int | None, shape: tuple[int, ...]) -> WeightScheme:
+    entries = table.size if table.ndim == 1 else table.shape[-2]
+    bits = (entries - 1).bit_length()
+    counts = table.shape[:-2] if table.ndim > 1 else ()
+    varying = [axis for axis, count in enumerate(counts) if count > 1]
+    if not varying:
+        return WeightScheme(encoding="palette", bits=bits)
+    if len(varying) > 1 or channel_axis not in (None, varying[0]):
+        raise UndescribedStorage(f"tables of shape {table.shape} for a weight of shape {shape}")
+    group_size = shape[varying[0]] // counts[varying[0]]
+    if group_size == 1:
+        return WeightScheme(encoding="palette", bits=bits, granularity="per_channel")
+    return WeightScheme(
+        encoding="palette", bits=bits, granularity="per_group", group_size=group_size
+    )

@@ -1,0 +1,124 @@
+"""What a package stores for each weight: scheme, bytes, decoded values; and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.core.artifact import WeightInfo
+from mobilesdk.coreml.constants import Constants
+from mobilesdk.coreml.constexpr import is_constexpr
+from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.program import Function, Operation
+from mobilesdk.coreml.storage import UndescribedStorage, describe
+from mobilesdk.errors import FileRejected
+from mobilesdk.numerics.fingerprint import fingerprint
+
+# Axis of the output channels of a weight, by operation and parameter.
+_CHANNEL_AXES = {
+    ("conv", "weight"): 0,
+    ("conv_transpose", "weight"): 1,
+    ("linear", "weight"): 0,
+    ("gather", "x"): 0,
+    ("gather_along_axis", "x"): 0,
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A constant as an operation takes it."""
+
+    name: str
+    operation: Operation
+    parameter: str
+
+
+def uses(function: Function, constants: Constants) -> Iterator[Use]:
+    """Give the first use of each constant by an operation that computes."""
+    seen: set[str] = set()
+    for operation in function.block.walk():
+        if operation.type == "const" or is_constexpr(operation.type):
+            continue
+        for parameter, bindings in operation.inputs.items():
+            for name in bindings:
+                if isinstance(name, str) and name in constants and name not in seen:
+                    seen.add(name)
+                    yield Use(name, operation, parameter)
+
+
+def read_weights(
+    package: Package, function: Function
+) -> tuple[tuple[WeightInfo, ...], tuple[str, ...]]:
+    """Decode every constant of floats with at least two axes.
+
+    Returns:
+        The weights, and the problems found with constants of any rank, one sentence each. A weight
+        that cannot be decoded is a problem and not in the list.
+
+    Raises:
+        FileRejected: The weight file or the program is damaged.
+    """
+    constants = Constants(package, function)
+    weights: list[WeightInfo] = []
+    problems: list[str] = []
+    for use in uses(function, constants):
+        faults = constants.faults(use.name)
+        if faults:
+            problems += [f"{use.name} ({use.operation.type}): {fault}." for fault in faults]
+            continue
+        values = constants.decode(use.name)
+        problems += _value_problems(use, values, constants)
+        if values.ndim >= 2 and values.dtype.kind == "f":
+            try:
+                weights.append(_weight(use, values, constants))
+            except UndescribedStorage as reason:
+                problems.append(f"{use.name} ({use.operation.type}): {reason}.")
+    return tuple(weights), tuple(problems)
+
+
+def _value_problems(use: Use, values: NDArray[Any], constants: Constants) -> list[str]:
+    problems = []
+    where = f"{use.name} ({use.operation.type})"
+    declared = constants.declared(use.name)
+    if declared.static_shape() != values.shape:
+        problems.append(f"{where}: declared {declared.shape}, stored {values.shape}.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        count = int(values.size - np.count_nonzero(np.isfinite(values)))
+        problems.append(f"{where}: {count} of {values.size} values are not finite.")
+    if values.dtype.kind != "U" and values.dtype != declared.element.numpy:
+        problems.append(f"{where}: declared {declared.element}, stored {values.dtype}.")
+    return problems
+
+
+def _weight(use: Use, values: NDArray[Any], constants: Constants) -> WeightInfo:
+    return WeightInfo(
+        name=use.name,
+        op=use.operation.type,
+        shape=values.shape,
+        scheme=describe(constants, use.name, channel_axis(use, constants), values),
+        size_bytes=constants.stored_bytes(use.name),
+        finite=bool(np.isfinite(values).all()),
+        fingerprint=fingerprint(values),
+    )
+
+
+def channel_axis(use: Use, constants: Constants) -> int | None:
+    """Give the axis of the output channels of a weight; None for a constant that is no weight."""
+    if use.operation.type == "matmul":
+        flag = use.operation.inputs.get(f"transpose_{use.parameter}", ())
+        transposed = bool(_scalar(flag, constants)) if flag else False
+        last = use.parameter == "y"
+        return -1 if last != transposed else -2
+    return _CHANNEL_AXES.get((use.operation.type, use.parameter))
+
+
+def _scalar(bindings: tuple[Any, ...], constants: Constants) -> Any:
+    binding = bindings[0]
+    values = constants.decode(binding) if isinstance(binding, str) else binding.content
+    if not isinstance(values, np.ndarray) or values.size != 1:
+        raise FileRejected("ML Program: a flag is not one value.")
+    return values.item()
