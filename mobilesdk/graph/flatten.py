@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,10 @@ class Leaves:
     tensors: tuple[torch.Tensor, ...]
     names: tuple[str, ...]
     spec: pytree.TreeSpec
+
+    def renamed(self, names: Iterable[str]) -> Leaves:
+        """Give the same leaves under other names."""
+        return replace(self, names=tuple(names))
 
 
 def input_leaves(module: torch.nn.Module, example_inputs: Iterable[Any]) -> Leaves:
@@ -90,7 +94,7 @@ def export_flat(module: torch.nn.Module, inputs: Leaves) -> torch.export.Exporte
     return export_program(_without_prefix(flat), inputs.tensors)
 
 
-class _Flat(torch.nn.Module):
+class _Flat(torch.nn.Module):  # type: ignore[misc] # torch is untyped here
     """Calls a module with leaves put together, and takes apart what it gives."""
 
     def __init__(self, module: torch.nn.Module, spec: pytree.TreeSpec) -> None:

@@ -49,4 +49,13 @@ def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgr
     module.graph.eliminate_dead_code()
     used = torch.fx.GraphModule(module, module.graph)
     inputs, _ = program.example_inputs
-    return export_program(used, inputs)
+    return _with_plain_views(export_program(used, inputs))
+
+
+def _with_plain_views(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Write ``view`` for ``_unsafe_view``: the same op, under the name that converters know."""
+    unsafe = torch.ops.aten._unsafe_view.default
+    for node in program.graph.find_nodes(op="call_function", target=unsafe):
+        node.target = torch.ops.aten.view.default
+    program.graph_module.recompile()
+    return program

@@ -61,11 +61,10 @@ def _changes_nothing(node: Node) -> bool:
         return node.args[2] is False
     if node.target in (_aten.pad.default, _aten.constant_pad_nd.default):
         return not any(node.args[1])
-    before = node.all_input_nodes[0].meta["val"] if node.all_input_nodes else None
-    after = node.meta.get("val")
-    if node.target in _SHAPE_OPS:
-        return bool(before.shape == after.shape)
-    return node.target in _CASTS and before.dtype == after.dtype
+    if node.target not in _SHAPE_OPS | _CASTS:
+        return False
+    before, after = node.all_input_nodes[0].meta["val"], node.meta["val"]
+    return bool(before.shape == after.shape and before.dtype == after.dtype)
 
 
 def _separates_result(node: Node) -> bool:

@@ -1,0 +1,1 @@
+"""Example models, and the scripts that make their calibration and evaluation sets."""
