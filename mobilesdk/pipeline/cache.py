@@ -89,19 +89,33 @@ class Cache:
             if self.check(key):
                 yield None
                 return
-            with write_errors(self.root):
-                temporary = Path(tempfile.mkdtemp(dir=working, prefix=f"{key[:12]}-"))
-            try:
+            with self.scratch(key[:12]) as temporary:
                 yield temporary
-                self._seal(temporary, key)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                self.put(temporary, key)
 
-    def _seal(self, temporary: Path, key: str) -> None:
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Give an empty folder on the cache's file system, for `put`; it is gone afterwards."""
+        working = self.root / "working"
+        with write_errors(self.root):
+            working.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=working, prefix=f"{name}-"))
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def put(self, temporary: Path, key: str) -> None:
+        """Seal a scratch folder and make it the entry of a key.
+
+        Raises:
+            WriteFailed: The file system refused.
+        """
         with write_errors(self.root):
             write_file(temporary / _SEAL, canonical_json(_hashes(temporary)))
             sync_tree(temporary)
             folder = self.folder(key)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         self._checked.add(key)

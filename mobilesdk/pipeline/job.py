@@ -24,6 +24,7 @@ class TaskKind(StrEnum):
     COMPRESS = "compress"
     EXPORT = "export"
     VERIFY = "verify"
+    REPLAY = "replay"
 
 
 class Job(Frozen):

@@ -28,6 +28,7 @@ _LAYERS: dict[TaskKind, tuple[str, ...]] = {
     TaskKind.READ: _BELOW_PLUGINS,
     TaskKind.COMPRESS: _BELOW_PLUGINS,
     TaskKind.EXPORT: _BELOW_PLUGINS,
+    TaskKind.REPLAY: _BELOW_PLUGINS,
     TaskKind.VERIFY: (*_BELOW_PLUGINS, "bundle", "targets", "verify"),
 }
 _BASE_TOOLS = ("numpy", "pillow", "pydantic", "safetensors")

@@ -111,8 +111,8 @@ class Schedule:
         pending = list(wanted)
         while pending:
             key = pending.pop()
-            if key in seen:
-                continue
+            if key in seen or key not in self._tasks:
+                continue  # what is no task was made before the plan: a model that was read
             seen.add(key)
             task = self._tasks[key]
             if self._cache.check(key):
@@ -129,7 +129,6 @@ class Schedule:
         failures: dict[str, MobileSDKError],
     ) -> list[str]:
         """List tasks whose inputs are made, the one with most targets first; fail the hopeless."""
-        ready = []
         changed = True
         while changed:
             changed = False
@@ -140,11 +139,12 @@ class Schedule:
                     failures[key] = lost[0]
                     waiting.remove(key)
                     changed = True
-        for key in waiting:
-            if key not in running.values() and not any(
-                name in waiting for name in self._tasks[key].inputs.values()
-            ):
-                ready.append(key)
+        ready = [
+            key
+            for key in waiting
+            if key not in running.values()
+            and not any(name in waiting for name in self._tasks[key].inputs.values())
+        ]
         return sorted(ready, key=lambda key: (-len(self._tasks[key].targets), key))
 
     def _make(self, task: Task) -> None:

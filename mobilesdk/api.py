@@ -1,0 +1,293 @@
+"""Every ability of the command line, from Python.
+
+    >>> import mobilesdk
+    >>> result = mobilesdk.build("model.py:build", calibration="photos", output="bundle")
+
+Progress goes to ``listener``; results are frozen values; what goes wrong is a `MobileSDKError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.errors import InvalidModel, UsageError
+
+if TYPE_CHECKING:
+    from mobilesdk.core.artifact import ArtifactInfo
+    from mobilesdk.core.plan import Plan
+    from mobilesdk.pipeline.build import BuildResult
+    from mobilesdk.pipeline.cache import Cache
+    from mobilesdk.pipeline.doctor import Diagnosis
+    from mobilesdk.pipeline.launch import Workers
+    from mobilesdk.pipeline.request import BuildRequest
+    from mobilesdk.pipeline.schedule import Event, Listener
+    from mobilesdk.pipeline.verification import VerifyReport
+
+PathLike = str | Path
+
+TIME_LIMIT_S = 3600.0
+MEMORY_LIMIT_BYTES = 16_000_000_000
+
+
+class CacheState(Frozen):
+    """What the cache holds, and what was removed from it."""
+
+    root: Path
+    count: int
+    size_bytes: int
+    removed_count: int = 0
+    removed_bytes: int = 0
+
+
+def plan(
+    model: str | None = None,
+    *,
+    targets: Sequence[PathLike] = (),
+    calibration: PathLike | None = None,
+    evaluation: PathLike | None = None,
+    contract: PathLike | None = None,
+    plugins: Sequence[PathLike] = (),
+    allow_small_calibration: bool = False,
+    listener: Listener | None = None,
+) -> Plan:
+    """Tell what `build` would do.
+
+    Args:
+        model: ``package.module:factory`` or ``file.py:function``; ``mobilesdk.toml`` in the current
+            folder is read when it is ``None``.
+        targets: Names of shipped targets, files, or folders of files; all shipped ones in reach
+            when empty.
+        calibration: Folder of images, ``.npz`` or ``.npy``.
+        evaluation: Another set like it; parity is measured on it.
+        contract: JSON file that overrides or completes the model's contract.
+        plugins: Files of plug-ins.
+        allow_small_calibration: Accept fewer than 32 calibration samples.
+        listener: Called with every event.
+
+    Returns:
+        The plan, with every problem that was found.
+
+    Raises:
+        UsageError: The model cannot be read.
+        ToolchainMissing: The model's framework is not installed.
+    """
+    from mobilesdk.pipeline.build import make_plan
+
+    request = _request(
+        model, targets, calibration, evaluation, contract, plugins, allow_small_calibration
+    )
+    found, _, _ = make_plan(request, _cache(), _workers(), listener or _ignore)
+    return found
+
+
+def build(
+    model: str | None = None,
+    *,
+    output: PathLike,
+    targets: Sequence[PathLike] = (),
+    calibration: PathLike | None = None,
+    evaluation: PathLike | None = None,
+    contract: PathLike | None = None,
+    plugins: Sequence[PathLike] = (),
+    allow_small_calibration: bool = False,
+    overwrite: bool = False,
+    time_limit_s: float = TIME_LIMIT_S,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    listener: Listener | None = None,
+) -> BuildResult:
+    """Build a verified variant for every target into one bundle.
+
+    Args:
+        model: As for `plan`.
+        output: Folder of the bundle.
+        targets: As for `plan`.
+        calibration: As for `plan`.
+        evaluation: As for `plan`.
+        contract: As for `plan`.
+        plugins: As for `plan`.
+        allow_small_calibration: As for `plan`.
+        overwrite: Replace the output if it exists.
+        time_limit_s: Wall time of one step, seconds.
+        memory_limit_bytes: Resident memory of one step.
+        listener: Called with every event.
+
+    Returns:
+        The manifest, the variants that failed, and the exit code of the command. A bundle with
+        failed gates or failed variants is written, with ``releasable: false``.
+
+    Raises:
+        UsageError: The model, a set or the plan cannot be used; nothing was written.
+        ToolchainMissing: A toolchain is not installed; nothing was written.
+        StepFailed: No variant could be built; nothing was written.
+    """
+    from mobilesdk.pipeline.build import run_build
+
+    request = _request(
+        model, targets, calibration, evaluation, contract, plugins, allow_small_calibration
+    )
+    return run_build(
+        request,
+        Path(output),
+        overwrite=overwrite,
+        cache=_cache(),
+        workers=_workers(time_limit_s, memory_limit_bytes),
+        listener=listener or _ignore,
+    )
+
+
+def inspect(artifact: PathLike, *, plugins: Sequence[PathLike] = ()) -> ArtifactInfo:
+    """Tell what is inside an artifact, without running it and without a toolchain.
+
+    Args:
+        artifact: ``.mlpackage``, ``.pte`` or ``.tflite``.
+        plugins: Files of plug-ins.
+
+    Raises:
+        UsageError: No runtime reads such a file.
+        FileRejected: The file is damaged or hostile.
+    """
+    from mobilesdk.pipeline.verification import runtime_for
+    from mobilesdk.plugins import runtime
+
+    _add_plugins(plugins)
+    path = Path(artifact)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist.", hint="give the path of an artifact.")
+    return runtime(runtime_for(path)).inspect(path)
+
+
+def verify(
+    path: PathLike,
+    *,
+    model: str | None = None,
+    evaluation: PathLike | None = None,
+    contract: PathLike | None = None,
+    plugins: Sequence[PathLike] = (),
+    listener: Listener | None = None,
+) -> VerifyReport:
+    """Check a bundle, or an artifact that somebody else built against its model.
+
+    Of a bundle: every hash, every artifact from disk, and the goldens of each that can be run here.
+    Of an artifact: its structure, and its parity with the model on the evaluation set.
+
+    Args:
+        path: A bundle or an artifact.
+        model: The float model, for an artifact.
+        evaluation: The set to measure parity on, for an artifact.
+        contract: As for `plan`.
+        plugins: Files of plug-ins.
+        listener: Called with every event.
+
+    Raises:
+        FileRejected: The bundle or artifact is damaged or hostile.
+        UsageError: An artifact was given without its model.
+    """
+    from mobilesdk.bundle.manifest import MANIFEST_NAME
+    from mobilesdk.pipeline.verification import verify_bundle, verify_foreign
+
+    _add_plugins(plugins)
+    place = Path(path)
+    if (place / MANIFEST_NAME).exists():
+        return verify_bundle(place, _cache(), _workers(), listener or _ignore)
+    if not place.exists():
+        raise UsageError(f"{place} does not exist.", hint="give a bundle or an artifact.")
+    if model is None:
+        raise InvalidModel(
+            f"{place} is no bundle, and no model was given to compare it with.",
+            hint="give --model file.py:function.",
+        )
+    request = _request(model, (), None, evaluation, contract, plugins, False)
+    return verify_foreign(
+        place, request.models[0], _cache(), _workers(), listener or _ignore, request.plugins
+    )
+
+
+def doctor() -> Diagnosis:
+    """Look at every toolchain: versions, known-bad combinations, the fix for each."""
+    from mobilesdk.pipeline.doctor import diagnose
+
+    return diagnose()
+
+
+def cache(*, keep_bytes: int | None = None) -> CacheState:
+    """Tell what the cache holds; remove the longest unused results beyond ``keep_bytes``."""
+    store = _cache()
+    removed = [] if keep_bytes is None else store.prune(keep_bytes)
+    entries = store.entries()
+    return CacheState(
+        root=store.root,
+        count=len(entries),
+        size_bytes=sum(entry.size_bytes for entry in entries),
+        removed_count=len(removed),
+        removed_bytes=sum(entry.size_bytes for entry in removed),
+    )
+
+
+def _request(
+    model: str | None,
+    targets: Sequence[PathLike],
+    calibration: PathLike | None,
+    evaluation: PathLike | None,
+    contract: PathLike | None,
+    plugins: Sequence[PathLike],
+    allow_small_calibration: bool,
+) -> BuildRequest:
+    from mobilesdk.pipeline.request import PROJECT_FILE, BuildRequest, read_project, single
+
+    _add_plugins(plugins)
+    names = tuple(str(target) for target in targets)
+    if model is None:
+        if calibration or evaluation or contract:
+            raise UsageError(
+                "A set or a contract was given without a MODEL.",
+                hint=f"give the MODEL, or name its sets in {PROJECT_FILE}.",
+            )
+        models, project_targets = read_project(Path(PROJECT_FILE))
+        names = names or project_targets
+    else:
+        models = (
+            single(
+                model,
+                calibration=_path(calibration),
+                evaluation=_path(evaluation),
+                contract=_path(contract),
+            ),
+        )
+    return BuildRequest(
+        models=models,
+        targets=names,
+        plugins=tuple(Path(path).resolve() for path in plugins),
+        allow_small_calibration=allow_small_calibration,
+    )
+
+
+def _add_plugins(plugins: Iterable[PathLike]) -> None:
+    from mobilesdk.plugins import add_file
+
+    for path in plugins:
+        add_file(Path(path))
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _cache() -> Cache:
+    from mobilesdk.pipeline.cache import Cache, default_root
+
+    return Cache(default_root())
+
+
+def _workers(
+    seconds: float = TIME_LIMIT_S, memory_bytes: int = MEMORY_LIMIT_BYTES
+) -> Workers:
+    from mobilesdk.pipeline.launch import Limits, Workers
+
+    return Workers(Limits(seconds, memory_bytes))
+
+
+def _ignore(_event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,46 @@
+"""``mobilesdk build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobilesdk.cli.options import limit_options, model_options
+
+
+@click.command("build")
+@model_options
+@limit_options
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The bundle.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit XML file.")
+def command(
+    *, as_json: bool, junit: Path | None, time_limit: float, memory_limit: float, **options: Any
+) -> int:
+    """Build a verified variant of MODEL for every target into one bundle.
+
+    MODEL is package.module:factory or file.py:function; without it, mobilesdk.toml is read.
+    """
+    from mobilesdk import api
+    from mobilesdk.bundle.writing import write_file
+    from mobilesdk.cli import print_json
+    from mobilesdk.cli.progress import BuildProgress
+    from mobilesdk.cli.tables import print_result
+    from mobilesdk.report.junit import junit_xml
+
+    with BuildProgress() as progress:
+        result = api.build(
+            **options,
+            time_limit_s=time_limit,
+            memory_limit_bytes=int(memory_limit * 1e9),
+            listener=progress.listen,
+        )
+    if junit is not None:
+        write_file(junit, junit_xml(result))
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        print_result(result)
+    return result.exit_code

@@ -1,0 +1,74 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_EXISTING = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+plugin_option = click.option(
+    "--plugin",
+    "plugins",
+    type=_EXISTING,
+    multiple=True,
+    help="A plug-in file, in a folder named after its kind (compressors, exporters, …).",
+)
+
+
+def model_options(command: Command) -> Command:
+    """Add MODEL and what goes with it: the same for ``plan``, ``build`` and ``verify``."""
+    decorators = [
+        click.argument("model", required=False),
+        click.option(
+            "--target",
+            "targets",
+            multiple=True,
+            metavar="ID|FILE|FOLDER",
+            help="A target; may be repeated. Without it: every shipped target in reach.",
+        ),
+        click.option("--calibration", type=_EXISTING, help="Folder of images, .npz or .npy."),
+        click.option("--evaluation", type=_EXISTING, help="Another set, for parity and gates."),
+        click.option("--contract", type=_EXISTING, help="JSON file with the model's contract."),
+        click.option(
+            "--allow-small-calibration",
+            is_flag=True,
+            help="Accept sets of fewer than 32 samples.",
+        ),
+        plugin_option,
+        json_option,
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def limit_options(command: Command) -> Command:
+    """Add the limits of a worker."""
+    decorators = [
+        click.option(
+            "--time-limit",
+            type=click.FloatRange(min=1),
+            default=3600.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Wall time of one step.",
+        ),
+        click.option(
+            "--memory-limit",
+            type=click.FloatRange(min=0.1),
+            default=16.0,
+            show_default=True,
+            metavar="GB",
+            help="Resident memory of one step.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command

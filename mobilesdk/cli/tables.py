@@ -1,0 +1,211 @@
+"""Results as tables on stdout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from mobilesdk.bundle.manifest import Variant, Verification
+from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.plan import Plan, Unreachable
+from mobilesdk.pipeline.build import BuildResult
+from mobilesdk.pipeline.doctor import Diagnosis
+from mobilesdk.units import format_bytes, format_decibels, format_ratio
+
+_WIDTH_WITHOUT_TERMINAL = 160
+_STATES = {
+    Verification.VERIFIED_ON_HOST: "[green]verified on host[/]",
+    Verification.VERIFIED_BY_REFERENCE: "[green]verified by reference[/]",
+    Verification.NOT_EVALUATED: "[yellow]not evaluated[/]",
+    Verification.UNVERIFIABLE: "[yellow]unverifiable[/]",
+    Verification.FAILED_GATE: "[red]failed gate[/]",
+}
+_SHOWN_OPS = 12
+
+
+def console() -> Console:
+    """Give the console for stdout; wide enough for a table where there is no terminal."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the matrix of a plan."""
+    out = console()
+    table = Table(title="Plan", title_justify="left")
+    for column in ("model", "target", "format", "profile", "steps"):
+        table.add_column(column, overflow="fold")
+    for variant in plan.variants:
+        steps = []
+        for step in variant.steps:
+            shared = f" [dim]shared by {step.shared_by}[/]" if step.shared_by > 1 else ""
+            mark = "[green]=[/]" if step.cached else "[yellow]·[/]"
+            detail = f" [dim]{escape(step.detail)}[/]" if step.detail else ""
+            steps.append(f"{mark} {step.title}{detail}{shared}")
+        table.add_row(
+            variant.model, variant.target, variant.format, variant.profile, "\n".join(steps)
+        )
+    out.print(table)
+    out.print(f"{plan.step_count} steps, {plan.cached_count} of them cached (=).")
+    _print_unreachable(out, plan.unreachable)
+    for problem in plan.problems:
+        out.print(f"[red]problem[/] {escape(problem)}")
+    for missing, fix in plan.missing_tools.items():
+        out.print(f"[red]problem[/] {escape(missing)}\n        {escape(fix)}")
+
+
+def print_result(result: BuildResult) -> None:
+    """Print what a build made: a row per variant, then what failed and what is out of reach."""
+    out = console()
+    table = Table(title=f"{result.output}", title_justify="left")
+    for column in ("model", "target", "format", "profile"):
+        table.add_column(column)
+    for column in ("size", "of float", "SQNR", "agreement"):
+        table.add_column(column, justify="right")
+    table.add_column("verification")
+    table.add_column("gates", overflow="fold")
+    for model in result.manifest.models:
+        for variant in model.variants:
+            table.add_row(model.name, *_variant_cells(variant))
+    for failure in result.failures:
+        cells = ("", "", "", "", "", "", f"[red]{failure.step} failed[/]", failure.code)
+        table.add_row(failure.model, failure.target, *cells)
+    out.print(table)
+    for failure in result.failures:
+        out.print(f"[red]{failure.model} for {failure.target}[/]: {escape(failure.message)}")
+        if failure.hint:
+            out.print(f"  Fix: {escape(failure.hint)}")
+    _print_unreachable(out, result.unreachable)
+    _print_reasons(out, result)
+    yes = "[green]yes[/]" if result.manifest.releasable else "[yellow]no[/]"
+    out.print(f"releasable: {yes}")
+
+
+def _print_reasons(out: Console, result: BuildResult) -> None:
+    reasons: dict[str, list[str]] = {}
+    for model in result.manifest.models:
+        for variant in model.variants:
+            if variant.verification_reason:
+                reasons.setdefault(variant.verification_reason, []).append(variant.target)
+    for reason, targets in reasons.items():
+        out.print(f"[yellow]note[/] {', '.join(dict.fromkeys(targets))}: {escape(reason)}")
+
+
+def _variant_cells(variant: Variant) -> tuple[str, ...]:
+    return (
+        variant.target,
+        variant.format,
+        variant.profile,
+        format_bytes(variant.size_bytes),
+        format_ratio(variant.size_bytes / variant.float_size_bytes),
+        *_parity_cells(variant.parity),
+        _STATES[variant.verification],
+        _gate_summary(variant.gates),
+    )
+
+
+def _parity_cells(parity: dict[str, Any] | None) -> tuple[str, str]:
+    if parity is None:
+        return "–", "–"
+    worst = min(parity["outputs"], key=lambda output: _decibels(output["sqnr_db"]))
+    sqnr = format_decibels(_decibels(worst["sqnr_db"]))
+    top1 = worst.get("top1_agreement")
+    if top1 is None:
+        return sqnr, f"cosine {worst['cosine_mean']:.4f}"
+    low, high = worst["top1_agreement_interval"]
+    return sqnr, f"{format_ratio(top1)} [{100 * low:.1f}–{100 * high:.1f}]"
+
+
+def _decibels(value: float | None) -> float:
+    return float("inf") if value is None else value
+
+
+def _gate_summary(gates: tuple[dict[str, Any], ...]) -> str:
+    counts = Counter(gate["verdict"] for gate in gates)
+    failed = [
+        f"{gate['name']} {gate['value']:.4g} (limit {gate['limit']:g} {gate['unit']})"
+        for gate in gates
+        if gate["verdict"] == "failed"
+    ]
+    parts = [f"[green]{counts['passed']} passed[/]"] if counts["passed"] else []
+    parts += [f"[red]{text}[/]" for text in failed]
+    if counts["not_evaluated"]:
+        parts.append(f"[yellow]{counts['not_evaluated']} not evaluated[/]")
+    return ", ".join(parts) or "none"
+
+
+def _print_unreachable(out: Console, unreachable: tuple[Unreachable, ...]) -> None:
+    for entry in unreachable:
+        out.print(f"[dim]out of reach[/] {entry.model} for {entry.target}: {escape(entry.reason)}")
+
+
+def print_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print the toolchains and the known combinations."""
+    out = console()
+    table = Table(title=f"Python {diagnosis.python}", title_justify="left")
+    for column in ("toolchain", "version", "install with"):
+        table.add_column(column)
+    for tool in diagnosis.tools:
+        version = tool.version or "[red]missing[/]"
+        table.add_row(tool.distribution, version, "" if tool.version else escape(tool.install))
+    out.print(table)
+    colours = {"broken": "red", "untested": "yellow", "avoided": "dim"}
+    for rule in diagnosis.rules:
+        colour = colours[rule.level]
+        out.print(f"[{colour}]{rule.level}[/] {escape(', '.join(rule.when))}: {escape(rule.what)}")
+        out.print(f"  Fix: {escape(rule.fix)}  [dim]({escape(rule.source)})[/]")
+
+
+def print_artifact(path: Path, info: ArtifactInfo) -> None:
+    """Print what is inside an artifact."""
+    out = console()
+    tree = Tree(f"[bold]{path}[/]  {info.format}, {format_bytes(info.size_bytes)}")
+    for title, tensors in (("inputs", info.inputs), ("outputs", info.outputs)):
+        branch = tree.add(title)
+        for tensor in tensors:
+            branch.add(f"{tensor.name}: {tensor.dtype}{escape(str(list(tensor.shape)))}")
+    if info.minimum_os:
+        tree.add(f"minimum OS {info.minimum_os}")
+    delegates = tree.add(f"delegates: {len(info.delegates) or 'none'}")
+    for name, count in sorted(info.delegates.items()):
+        delegates.add(f"{name}: {count} subgraph(s)")
+    _add_ops(tree, info)
+    out.print(tree)
+    out.print(_weight_table(info))
+    for problem in info.problems:
+        out.print(f"[red]problem[/] {escape(problem)}")
+
+
+def _add_ops(tree: Tree, info: ArtifactInfo) -> None:
+    counts = Counter((op.type, op.dtype, op.delegate) for op in info.ops)
+    branch = tree.add(f"ops: {len(info.ops)}")
+    for (kind, dtype, delegate), count in counts.most_common(_SHOWN_OPS):
+        where = f" in {delegate}" if delegate else ""
+        branch.add(f"{count} × {kind} {dtype}{where}")
+    if len(counts) > _SHOWN_OPS:
+        rest = sum(count for _, count in counts.most_common()[_SHOWN_OPS:])
+        branch.add(f"{rest} of {len(counts) - _SHOWN_OPS} other kinds (--json lists all)")
+
+
+def _weight_table(info: ArtifactInfo) -> Table:
+    table = Table(title=f"weights: {len(info.weights)}", title_justify="left")
+    for column in ("weight", "op", "shape", "scheme"):
+        table.add_column(column, overflow="fold")
+    for column in ("bytes", "largest"):
+        table.add_column(column, justify="right")
+    for weight in info.weights:
+        table.add_row(
+            escape(weight.name),
+            weight.op,
+            "×".join(map(str, weight.shape)),
+            str(weight.scheme),
+            str(weight.size_bytes),
+            f"{weight.fingerprint.abs_max:.4g}" if weight.finite else "[red]not finite[/]",
+        )
+    return table

@@ -1,0 +1,39 @@
+"""``mobilesdk verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobilesdk.cli.options import json_option, plugin_option
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("verify")
+@click.argument("path", type=_PATH)
+@click.option("--model", help="The float model, for an artifact that is in no bundle.")
+@click.option("--evaluation", type=_PATH, help="The set to measure its parity on.")
+@click.option("--contract", type=_PATH, help="JSON file with the model's contract.")
+@plugin_option
+@json_option
+def command(*, path: Path, as_json: bool, **options: Any) -> int:
+    """Check a bundle, or an ARTIFACT against its float model.
+
+    Of a bundle: every hash, every artifact from disk, the goldens of each that can be run here.
+    """
+    from mobilesdk import api
+    from mobilesdk.cli import print_json
+    from mobilesdk.cli.progress import BuildProgress
+    from mobilesdk.cli.tables import print_verification
+    from mobilesdk.errors import CheckFailed
+
+    with BuildProgress() as progress:
+        report = api.verify(path, **options, listener=progress.listen)
+    if as_json:
+        print_json(report.model_dump(mode="json") | {"passed": report.passed})
+    else:
+        print_verification(report)
+    return 0 if report.passed else CheckFailed.exit_code

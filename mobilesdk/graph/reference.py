@@ -1,0 +1,107 @@
+"""What the float model gives: on the evaluation set, for parity, and on the golden inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.step import Samples, StepContext
+from mobilesdk.graph.program import graph_module, load_program
+
+GOLDEN_COUNT = 4
+GOLDEN_INPUTS_NAME = "golden_inputs.safetensors"
+GOLDEN_OUTPUTS_NAME = "golden_outputs.safetensors"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def reference_name(index: int) -> str:
+    """Give the file with the float values of one output, ``[samples, *shape]``."""
+    return f"reference_{index}.npy"
+
+
+def write_reference(
+    read: Path,
+    contract: Contract,
+    *,
+    evaluation: Samples | None,
+    calibration: Samples | None,
+    context: StepContext,
+) -> None:
+    """Run the original model and write what it gives.
+
+    Writes ``golden_inputs.safetensors`` and ``golden_outputs.safetensors`` (the first samples of
+    the evaluation set, else of the calibration set, else the example inputs; each tensor is
+    ``[samples, *shape]``) and, with an evaluation set, one ``reference_N.npy`` for each output.
+
+    Args:
+        read: Folder that the frontend wrote.
+        contract: Of the model.
+        evaluation: The evaluation set, if there is one.
+        calibration: The calibration set, if there is one.
+        context: Where to write.
+    """
+    torch.set_num_threads(context.threads)
+    model = _FloatModel(read / "original.pt2", contract)
+    golden = _first(evaluation or calibration) or _example(read / "example.safetensors")
+    save_file(_stack(golden), context.output / GOLDEN_INPUTS_NAME)
+    save_file(
+        _stack([model.run(sample) for sample in golden]), context.output / GOLDEN_OUTPUTS_NAME
+    )
+    if evaluation is None:
+        return
+    files = {
+        spec.name: np.lib.format.open_memmap(
+            context.output / reference_name(index),
+            mode="w+",
+            dtype=np.dtype(spec.dtype),
+            shape=(len(evaluation), *spec.shape),
+        )
+        for index, spec in enumerate(contract.outputs)
+    }
+    for index, sample in enumerate(evaluation):
+        for name, values in model.run(sample).items():
+            files[name][index] = values
+        context.report("running the float model", (index + 1) / len(evaluation))
+    for file in files.values():
+        file.flush()
+
+
+class _FloatModel:
+    """The original program, run sample by sample."""
+
+    def __init__(self, path: Path, contract: Contract) -> None:
+        self._module = graph_module(load_program(path))
+        self._contract = contract
+
+    def run(self, sample: Arrays) -> dict[str, NDArray[Any]]:
+        inputs = [torch.from_numpy(np.array(sample[spec.name])) for spec in self._contract.inputs]
+        with torch.no_grad():
+            outputs = self._module(*inputs)
+        specs = self._contract.outputs
+        return {
+            spec.name: np.ascontiguousarray(value.numpy())
+            for spec, value in zip(specs, outputs, strict=True)
+        }
+
+
+def _first(samples: Samples | None) -> list[Arrays]:
+    if samples is None:
+        return []
+    return [sample for _, sample in zip(range(GOLDEN_COUNT), samples, strict=False)]
+
+
+def _example(path: Path) -> list[Arrays]:
+    return [load_file(path)]
+
+
+def _stack(samples: Iterable[Arrays]) -> dict[str, NDArray[Any]]:
+    rows = list(samples)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

@@ -1,0 +1,221 @@
+"""Put a bundle together from finished tasks: files, records, goldens, manifest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mobilesdk import __version__
+from mobilesdk.bundle.canonical import canonical_json, files_below, tree_hash, tree_size_bytes
+from mobilesdk.bundle.manifest import (
+    MANIFEST_NAME,
+    Failure,
+    FileEntry,
+    Manifest,
+    ModelEntry,
+    SetEntry,
+    Variant,
+    Verification,
+)
+from mobilesdk.bundle.writing import new_folder
+from mobilesdk.data import StoredSamples
+from mobilesdk.errors import MobileSDKError
+from mobilesdk.pipeline.cache import Cache
+from mobilesdk.pipeline.job import read_outcome
+from mobilesdk.pipeline.keys import tool_versions
+from mobilesdk.pipeline.reading import ReadModel
+from mobilesdk.pipeline.task_graph import Graph, VariantTasks
+from mobilesdk.verify.artifact import LEDGER_NAME, VERDICT_NAME, Verdict
+
+_ROLES = {"variants": "artifact", "goldens": "golden", "records": "record", "assets": "asset"}
+
+
+class Assembler:
+    """Writes one bundle."""
+
+    def __init__(
+        self, graph: Graph, failures: Mapping[str, MobileSDKError], cache: Cache
+    ) -> None:
+        self._graph = graph
+        self._failures = failures
+        self._cache = cache
+        self._packages: set[str] = set()
+        self._stored: dict[str, str] = {}
+
+    def failure_of(self, variant: VariantTasks) -> tuple[str, MobileSDKError] | None:
+        """Give the step of a variant that failed first, with its error; ``None`` if none did."""
+        shared = self._graph.references[variant.model.request.name]
+        for key in (shared, *variant.chain, variant.export, variant.verify):
+            if key in self._failures:
+                return self._graph.tasks[key].title, self._failures[key]
+        return None
+
+    def write(self, models: tuple[ReadModel, ...], output: Path, *, overwrite: bool) -> Manifest:
+        """Write the bundle of all variants that were built.
+
+        Raises:
+            OutputExists: The folder exists, and ``overwrite`` is false.
+            WriteFailed: The file system refused.
+        """
+        with new_folder(output, overwrite=overwrite) as folder:
+            entries = tuple(self._model(model, folder) for model in models)
+            failures = tuple(self._failed())
+            manifest = Manifest(
+                mobilesdk_version=__version__,
+                releasable=not failures and all(map(_releasable, entries)),
+                models=entries,
+                failures=failures,
+                files=self._files(folder),
+            )
+            content = canonical_json(manifest.model_dump(mode="json"))
+            (folder / MANIFEST_NAME).write_bytes(content)
+        return manifest
+
+    def _failed(self) -> list[Failure]:
+        found = []
+        for variant in self._graph.variants:
+            failure = self.failure_of(variant)
+            if failure is not None:
+                step, error = failure
+                found.append(
+                    Failure(
+                        model=variant.model.request.name,
+                        target=variant.target.id,
+                        step=step,
+                        code=error.code,
+                    )
+                )
+        return found
+
+    def _model(self, model: ReadModel, folder: Path) -> ModelEntry:
+        name = model.request.name
+        reference = self._cache.folder(self._graph.references[name])
+        goldens = f"goldens/{name}"
+        for part in ("inputs", "outputs"):
+            _copy(reference / f"golden_{part}.safetensors", folder / f"{goldens}/{part}.safetensors")
+        variants = [v for v in self._graph.variants if v.model.request.name == name]
+        built = [variant for variant in variants if self.failure_of(variant) is None]
+        source, _, function = model.request.reference.rpartition(":")
+        return ModelEntry(
+            name=name,
+            source=f"{Path(source).name}:{function}",
+            sha256=model.sha256,
+            family=model.summary.family,
+            contract=model.summary.contract,
+            golden_inputs=f"{goldens}/inputs.safetensors",
+            golden_outputs=f"{goldens}/outputs.safetensors",
+            variants=tuple(
+                self._variant(variant, order, folder) for order, variant in enumerate(built)
+            ),
+        )
+
+    def _variant(self, variant: VariantTasks, order: int, folder: Path) -> Variant:
+        name, target = variant.model.request.name, variant.target
+        verified = self._cache.folder(variant.verify)
+        verdict = Verdict.model_validate_json((verified / VERDICT_NAME).read_bytes())
+        artifact = self._store_artifact(variant, folder)
+        expected = verified / "expected.safetensors"
+        expected_path = f"goldens/{name}/{target.id}.safetensors" if expected.exists() else None
+        if expected_path is not None:
+            _copy(expected, folder / expected_path)
+        sets = self._graph.sets[name]
+        return Variant(
+            target=target.id,
+            target_title=target.title,
+            format=target.export.format,
+            artifact=artifact,
+            size_bytes=tree_size_bytes(folder / artifact),
+            float_size_bytes=variant.model.summary.float_size_bytes,
+            profile=variant.profile_name,
+            methods=tuple(step.method for step in variant.profile.compress),
+            minimum_os=target.device.min_os,
+            match=target.match.model_dump(mode="json", exclude_none=True),
+            fallback_order=order,
+            verification=verdict.verification,
+            verification_reason=verdict.reason,
+            gates=tuple(gate.model_dump(mode="json") for gate in verdict.gates),
+            parity=None if verdict.parity is None else verdict.parity.model_dump(mode="json"),
+            calibration=self._set(sets.get("calibration")),
+            evaluation=self._set(sets.get("evaluation")),
+            tools=tool_versions(variant.tools),
+            records=self._records(variant, verdict, verified, folder),
+            expected_outputs=expected_path,
+        )
+
+    def _store_artifact(self, variant: VariantTasks, folder: Path) -> str:
+        """Copy the artifact, or give the place of an equal one that is there already."""
+        model = read_outcome(self._cache.folder(variant.export)).model
+        if model is None:
+            raise AssertionError("an export gives a model")
+        path = f"variants/{variant.target.id}/{variant.model.request.name}{model.path.suffix}"
+        digest = tree_hash(model.path)
+        if digest in self._stored:
+            return self._stored[digest]
+        if model.path.is_dir():
+            self._packages.add(path)
+            shutil.copytree(model.path, folder / path, copy_function=shutil.copyfile)
+        else:
+            _copy(model.path, folder / path)
+        self._stored[digest] = path
+        return path
+
+    def _records(
+        self, variant: VariantTasks, verdict: Verdict, verified: Path, folder: Path
+    ) -> dict[str, str]:
+        base = f"records/{variant.target.id}/{variant.model.request.name}"
+        steps = [self._graph.tasks[key] for key in (*variant.chain, variant.export)]
+        records: dict[str, Any] = {
+            "plan": {
+                "profile": variant.profile_name,
+                "steps": [{"step": task.title, "config": task.config} for task in steps],
+            },
+            "parity": verdict.model_dump(mode="json", include={"parity", "gates"}),
+            "runtime": verdict.model_dump(mode="json", exclude={"parity", "gates"}),
+        }
+        (folder / base).mkdir(parents=True)
+        for name, record in records.items():
+            (folder / base / f"{name}.json").write_bytes(canonical_json(record))
+        _copy(verified / LEDGER_NAME, folder / base / "ledger.json")
+        return {name: f"{base}/{name}.json" for name in sorted([*records, "ledger"])}
+
+    def _set(self, key: str | None) -> SetEntry | None:
+        if key is None:
+            return None
+        samples = StoredSamples(self._cache.folder(key))
+        return SetEntry(sha256=samples.digest, count=len(samples))
+
+    def _files(self, folder: Path) -> tuple[FileEntry, ...]:
+        entries = [self._entry(folder, path, "package") for path in sorted(self._packages)]
+        for item in files_below(folder):
+            path = item.relative_to(folder).as_posix()
+            if not any(path.startswith(f"{package}/") for package in self._packages):
+                entries.append(self._entry(folder, path, "file"))
+        return tuple(sorted(entries, key=lambda entry: entry.path))
+
+    def _entry(self, folder: Path, path: str, kind: Any) -> FileEntry:
+        role: Any = _ROLES[path.partition("/")[0]]
+        place = folder / path
+        return FileEntry(
+            path=path,
+            kind=kind,
+            role=role,
+            size_bytes=tree_size_bytes(place),
+            sha256=tree_hash(place),
+        )
+
+
+def _releasable(model: ModelEntry) -> bool:
+    """Tell whether every gate of every variant has passed; one without a figure has not."""
+    verified = (Verification.VERIFIED_ON_HOST, Verification.VERIFIED_BY_REFERENCE)
+    return all(
+        variant.verification in verified
+        and all(gate["verdict"] == "passed" for gate in variant.gates)
+        for variant in model.variants
+    )
+
+
+def _copy(source: Path, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, destination)

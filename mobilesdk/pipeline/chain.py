@@ -1,0 +1,186 @@
+"""The steps of one variant: whether they fit together, and the tasks that they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mobilesdk.core.form import Form, Needs, Trait
+from mobilesdk.core.scheme import Request
+from mobilesdk.core.step import StepConfig
+from mobilesdk.errors import ToolchainMissing
+from mobilesdk.pipeline.doctor import require
+from mobilesdk.pipeline.job import TaskKind
+from mobilesdk.pipeline.keys import step_key
+from mobilesdk.pipeline.reading import ReadModel
+from mobilesdk.pipeline.schedule import Task
+from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
+from mobilesdk.plugins import Kind, Tool, compressor, exporter, frontend, runtime
+from mobilesdk.targets import Profile, Target
+from mobilesdk.verify.artifact import VerifyConfig
+
+
+class Chain:
+    """Adds the steps of one variant to the graph, after checking that they fit together."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        findings: Findings,
+        model: ReadModel,
+        target: Target,
+        name: str,
+        profile: Profile,
+    ) -> None:
+        self._graph = graph
+        self._findings = findings
+        self._model = model
+        self._target = target
+        self._name = name
+        self._profile = profile
+        self._sets = self._graph.sets[model.request.name]
+        self._reasons: list[str] = []
+        self._tools: list[Tool] = [*frontend(model.frontend).tools]
+
+    def add(self) -> None:
+        """Add the tasks to the graph, or note why they cannot be."""
+        steps = [(step.method, step.typed_config()) for step in self._profile.compress]
+        form, request = self._check_steps(steps)
+        self._check_export(form, request)
+        self._check_tools()
+        if self._reasons:
+            name = self._model.request.name
+            self._findings.refuse(name, self._target.id, self._reasons)
+            return
+        if self._findings.missing_tools:
+            return
+        last = self._model.key
+        chain = []
+        for method, config in steps:
+            last = self._add_step(method, config, last)
+            chain.append(last)
+        export = self._add_export(request, last)
+        self._graph.variants.append(
+            VariantTasks(
+                model=self._model,
+                target=self._target,
+                profile_name=self._name,
+                profile=self._profile,
+                chain=tuple(chain),
+                export=export,
+                verify=self._add_verify(export),
+                tools=tuple(self._tools),
+            )
+        )
+
+    def _check_steps(self, steps: list[tuple[str, StepConfig]]) -> tuple[Form, Request]:
+        form, traits, request = Form.EXPORTED_PROGRAM, frozenset({Trait.FOLDED}), Request()
+        for method, config in steps:
+            plugin = compressor(method)
+            self._tools.extend(plugin.tools)
+            if form not in plugin.accepts:
+                self._reasons.append(f"{method} does not work on a {form.value}")
+            for trait in sorted(plugin.requires - traits):
+                self._reasons.append(f"{method} needs a model that is {trait.value}")
+            for trait in sorted(plugin.forbids & traits):
+                self._reasons.append(f"{method} cannot follow: the model is {trait.value} already")
+            if plugin.needs(config) is not Needs.NONE:
+                self._check_set(method)
+            traits |= plugin.adds
+            request = plugin.request(config, request)
+        return form, request
+
+    def _check_export(self, form: Form, request: Request) -> None:
+        export = self._target.export
+        plugin = exporter(export.format)
+        self._tools.extend([*plugin.tools, *runtime(export.format).tools])
+        if form not in plugin.accepts:
+            self._reasons.append(f"{export.format} is not made from a {form.value}")
+        if plugin.needs(request) is not Needs.NONE:
+            self._check_set(export.format)
+        self._reasons.extend(plugin.refuse(export.typed_options(), request, self._model.summary))
+
+    def _check_set(self, who: str) -> None:
+        if "calibration" not in self._sets and self._model.request.calibration is None:
+            problem = (
+                f"{self._model.request.name}: {who} needs a calibration set; give --calibration"
+            )
+            if problem not in self._findings.problems:
+                self._findings.problems.append(problem)
+
+    def _check_tools(self) -> None:
+        try:
+            require(self._tools)
+        except ToolchainMissing as error:
+            self._findings.missing_tools[error.message] = error.hint
+
+    def _add_step(self, method: str, config: StepConfig, before: str) -> str:
+        plugin = compressor(method)
+        data = config.model_dump(mode="json")
+        inputs = {"model": before}
+        if plugin.needs(config) is not Needs.NONE:
+            inputs["calibration"] = self._sets.get("calibration", "")
+        key = step_key(
+            TaskKind.COMPRESS,
+            plugin_kind=Kind.COMPRESSORS,
+            plugin=method,
+            config=data,
+            inputs=inputs,
+            tools=plugin.tools,
+        )
+        return self._task(key, TaskKind.COMPRESS, method, data, inputs, method)
+
+    def _add_export(self, request: Request, before: str) -> str:
+        export = self._target.export
+        plugin = exporter(export.format)
+        data = export.typed_options().model_dump(mode="json")
+        inputs = {"model": before}
+        if plugin.needs(request) is not Needs.NONE:
+            inputs["calibration"] = self._sets.get("calibration", "")
+        key = step_key(
+            TaskKind.EXPORT,
+            plugin_kind=Kind.EXPORTERS,
+            plugin=export.format,
+            config=data,
+            inputs=inputs,
+            tools=plugin.tools,
+        )
+        title = f"export {export.format}"
+        return self._task(key, TaskKind.EXPORT, export.format, data, inputs, title)
+
+    def _add_verify(self, export: str) -> str:
+        name = self._target.export.format
+        data = VerifyConfig(
+            budget=self._model.request.budget or self._profile.budget,
+            fallback=self._target.export.fallback,
+            allow_partial=self._target.export.allow_partial,
+        ).model_dump(mode="json")
+        inputs = {
+            "read": self._model.key,
+            "artifact": export,
+            "reference": self._graph.references[self._model.request.name],
+        }
+        if "evaluation" in self._sets:
+            inputs["evaluation"] = self._sets["evaluation"]
+        key = step_key(
+            TaskKind.VERIFY,
+            plugin_kind=Kind.RUNTIMES,
+            plugin=name,
+            config=data,
+            inputs=inputs,
+            tools=runtime(name).tools,
+        )
+        return self._task(key, TaskKind.VERIFY, name, data, inputs, "verify")
+
+    def _task(
+        self,
+        key: str,
+        kind: TaskKind,
+        plugin: str,
+        config: Any,
+        inputs: dict[str, str],
+        title: str,
+    ) -> str:
+        name = self._model.request.name
+        return self._graph.add(
+            Task(key, kind, plugin, config, inputs, title, name, (self._target.id,))
+        )

@@ -1,0 +1,131 @@
+"""Which toolchains are here, which versions of them are known not to work, and what to do."""
+
+from __future__ import annotations
+
+import platform
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.errors import ToolchainMissing
+from mobilesdk.pipeline.keys import version_of
+from mobilesdk.plugins import Kind, Tool, compressor, exporter, frontend, names, runtime
+
+_RULES = Path(__file__).with_name("known_bad.toml")
+
+
+class Rule(Frozen):
+    """A combination of versions; see ``known_bad.toml``."""
+
+    id: str
+    when: tuple[str, ...]
+    level: Literal["broken", "avoided", "untested"]
+    what: str
+    fix: str
+    source: str
+
+
+class ToolState(Frozen):
+    """One toolchain as found.
+
+    Attributes:
+        version: Installed version; ``None`` if it is missing.
+        install: The line that installs it.
+    """
+
+    distribution: str
+    version: str | None
+    install: str
+
+
+class Diagnosis(Frozen):
+    """What `doctor` found.
+
+    Attributes:
+        rules: Known combinations that hold here.
+    """
+
+    python: str
+    tools: tuple[ToolState, ...]
+    rules: tuple[Rule, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every toolchain is there and no combination is broken."""
+        return all(tool.version for tool in self.tools) and not any(
+            rule.level == "broken" for rule in self.rules
+        )
+
+
+def rules() -> tuple[Rule, ...]:
+    """Read the known combinations."""
+    data = tomllib.loads(_RULES.read_text())
+    return tuple(Rule.model_validate(rule) for rule in data["rule"])
+
+
+def holding_rules() -> tuple[Rule, ...]:
+    """Give the known combinations that the installed versions make up."""
+    return tuple(rule for rule in rules() if all(map(_holds, rule.when)))
+
+
+def _holds(text: str) -> bool:
+    requirement = Requirement(text)
+    version = version_of(requirement.name)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
+
+
+def all_tools() -> tuple[Tool, ...]:
+    """Give the toolchains of every plug-in, by name."""
+    needed = [
+        *(frontend(name).tools for name in names(Kind.FRONTENDS)),
+        *(compressor(name).tools for name in names(Kind.COMPRESSORS)),
+        *(exporter(name).tools for name in names(Kind.EXPORTERS)),
+        *(runtime(name).tools for name in names(Kind.RUNTIMES)),
+    ]
+    found = {tool.distribution: tool for tools in needed for tool in tools}
+    return tuple(found[name] for name in sorted(found))
+
+
+def install_line(tools: Iterable[Tool]) -> str:
+    """Give the line that installs the toolchains."""
+    extras = ",".join(sorted({tool.extra for tool in tools}))
+    return f"pip install 'mobilesdk[{extras}]'"
+
+
+def diagnose() -> Diagnosis:
+    """Look at every toolchain; nothing is imported."""
+    return Diagnosis(
+        python=platform.python_version(),
+        tools=tuple(
+            ToolState(
+                distribution=tool.distribution,
+                version=version_of(tool.distribution),
+                install=install_line([tool]),
+            )
+            for tool in all_tools()
+        ),
+        rules=holding_rules(),
+    )
+
+
+def require(tools: Iterable[Tool]) -> None:
+    """Check that toolchains are there, at versions that are not known to break.
+
+    Raises:
+        ToolchainMissing: One is not, with the line that mends it.
+    """
+    wanted = {tool.distribution: tool for tool in tools}
+    missing = [tool for name, tool in sorted(wanted.items()) if version_of(name) is None]
+    if missing:
+        raise ToolchainMissing(
+            f"Not installed: {', '.join(tool.distribution for tool in missing)}.",
+            hint=install_line(missing),
+        )
+    for rule in holding_rules():
+        concerned = {Requirement(text).name for text in rule.when} & set(wanted)
+        if rule.level == "broken" and concerned:
+            raise ToolchainMissing(f"{', '.join(rule.when)}: {rule.what}", hint=rule.fix)

@@ -1,0 +1,164 @@
+"""What a caller asks for: models, sets and targets, from arguments or from ``mobilesdk.toml``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.errors import InvalidContract, UsageError
+from mobilesdk.targets import Budget
+
+PROJECT_FILE = "mobilesdk.toml"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class ModelRequest(Frozen):
+    """One model to build.
+
+    Attributes:
+        name: Names its files in the bundle.
+        reference: ``package.module:factory`` or ``file.py:function``.
+        contract: Overrides or completes what the factory states.
+        profiles: Target → profile, where it differs from the target's own.
+        budget: Limits that replace those of the profile.
+    """
+
+    name: str
+    reference: str
+    contract: Contract | None = None
+    calibration: Path | None = None
+    evaluation: Path | None = None
+    profiles: dict[str, str] = {}
+    budget: Budget | None = None
+
+
+class BuildRequest(Frozen):
+    """All that a plan follows from.
+
+    Attributes:
+        targets: Names, files or folders; empty: every shipped target in reach.
+    """
+
+    models: tuple[ModelRequest, ...]
+    targets: tuple[str, ...] = ()
+    plugins: tuple[Path, ...] = ()
+    allow_small_calibration: bool = False
+
+
+def single(
+    model: str,
+    *,
+    calibration: Path | None,
+    evaluation: Path | None,
+    contract: Path | None,
+) -> ModelRequest:
+    """Make the request for a model given on the command line."""
+    return ModelRequest(
+        name=name_of(model),
+        reference=model,
+        contract=None if contract is None else read_contract(contract),
+        calibration=calibration,
+        evaluation=evaluation,
+    )
+
+
+def name_of(reference: str) -> str:
+    """Give the name of a model in the bundle: the file's, or the last module's.
+
+    Raises:
+        UsageError: The reference has no such part.
+    """
+    source, _, _ = reference.rpartition(":")
+    stem = Path(source).stem if source.endswith(".py") else source.rpartition(".")[2]
+    if not _NAME.fullmatch(stem):
+        raise UsageError(
+            f"{reference!r} is no model.",
+            hint="give package.module:factory or path/to/file.py:function.",
+        )
+    return stem
+
+
+def read_contract(path: Path) -> Contract:
+    """Read a contract from a JSON file.
+
+    Raises:
+        InvalidContract: It is missing or does not hold to the schema.
+    """
+    try:
+        return Contract.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InvalidContract(f"{path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise InvalidContract(f"{path} is no contract:\n{_faults(error)}") from error
+
+
+class _ProjectModel(Frozen):
+    model: str
+    name: str = ""
+    contract: Path | None = None
+    calibration: Path | None = None
+    evaluation: Path | None = None
+    profiles: dict[str, str] = {}
+    budget: Budget | None = None
+
+
+class _Project(Frozen):
+    schema_version: int
+    targets: tuple[str, ...] = ()
+    models: tuple[_ProjectModel, ...]
+
+
+def read_project(path: Path) -> tuple[tuple[ModelRequest, ...], tuple[str, ...]]:
+    """Read ``mobilesdk.toml``: its models and its targets. Paths are relative to the file.
+
+    Raises:
+        UsageError: It is missing, is no TOML, or does not hold to the schema.
+    """
+    try:
+        project = _Project.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise UsageError(
+            f"No MODEL was given, and {path} cannot be read: {error.strerror}.",
+            hint="give a MODEL (file.py:function), or write a mobilesdk.toml.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}") from error
+    except ValidationError as error:
+        raise UsageError(f"{path} does not hold to its schema:\n{_faults(error)}") from error
+    models = tuple(_request(model, path.parent) for model in project.models)
+    names = [model.name for model in models]
+    if len(set(names)) < len(names):
+        raise UsageError(f"{path} gives two models one name.", hint="give each model a name.")
+    return models, tuple(_anchored_target(target, path.parent) for target in project.targets)
+
+
+def _request(model: _ProjectModel, folder: Path) -> ModelRequest:
+    source, _, function = model.model.rpartition(":")
+    is_file = source.endswith(".py")
+    name = model.name or name_of(model.model)
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name a model.", hint="use letters, digits, . _ and -.")
+    return ModelRequest(
+        name=name,
+        reference=f"{folder / source}:{function}" if is_file else model.model,
+        contract=None if model.contract is None else read_contract(folder / model.contract),
+        calibration=None if model.calibration is None else folder / model.calibration,
+        evaluation=None if model.evaluation is None else folder / model.evaluation,
+        profiles=model.profiles,
+        budget=model.budget,
+    )
+
+
+def _anchored_target(target: str, folder: Path) -> str:
+    return str(folder / target) if "/" in target or target.endswith(".toml") else target
+
+
+def _faults(error: ValidationError) -> str:
+    return "\n".join(
+        f"  - {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+    )

@@ -1,0 +1,108 @@
+"""What a worker does for each kind of task. Runs in the worker only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.step import StepContext
+from mobilesdk.data import StoredSamples, ingest
+from mobilesdk.pipeline.job import Job, TaskKind, read_outcome
+from mobilesdk.plugins import compressor, exporter, frontend
+from mobilesdk.verify.artifact import VerifyConfig, verify_artifact
+
+SUMMARY_NAME = "summary.json"
+
+
+def run_step(job: Job, context: StepContext) -> Model | None:
+    """Do the work of a job; give the model that it made, if it makes one."""
+    if "calibration" in job.inputs and job.kind in (TaskKind.COMPRESS, TaskKind.EXPORT):
+        context = replace(context, calibration=StoredSamples(job.inputs["calibration"]))
+    return _STEPS[job.kind](job, context)
+
+
+def read_summary(folder: Path) -> ModelSummary:
+    """Read what a frontend wrote about a model."""
+    return ModelSummary.model_validate_json((folder / SUMMARY_NAME).read_bytes())
+
+
+def _model(job: Job, role: str = "model") -> Model:
+    model = read_outcome(job.inputs[role]).model
+    if model is None:
+        raise AssertionError(f"the input {role!r} is no model")
+    return model
+
+
+def _read(job: Job, context: StepContext) -> Model:
+    contract = job.config["contract"]
+    return frontend(job.plugin).read(
+        job.config["reference"],
+        None if contract is None else Contract.model_validate(contract),
+        context,
+    )
+
+
+def _ingest(job: Job, context: StepContext) -> None:
+    forbid = StoredSamples(job.inputs["calibration"]) if "calibration" in job.inputs else None
+    ingest(
+        Path(job.config["path"]),
+        read_summary(job.inputs["read"]).contract,
+        context.output,
+        allow_small=job.config["allow_small"],
+        disjoint_from=forbid,
+        report=context.report,
+    )
+
+
+def _reference(job: Job, context: StepContext) -> None:
+    from mobilesdk.graph.reference import write_reference
+
+    write_reference(
+        job.inputs["read"],
+        read_summary(job.inputs["read"]).contract,
+        evaluation=_samples(job, "evaluation"),
+        calibration=_samples(job, "calibration"),
+        context=context,
+    )
+
+
+def _samples(job: Job, role: str) -> StoredSamples | None:
+    return StoredSamples(job.inputs[role]) if role in job.inputs else None
+
+
+def _compress(job: Job, context: StepContext) -> Model:
+    plugin = compressor(job.plugin)
+    return plugin.apply(_model(job), plugin.config.model_validate(job.config), context)
+
+
+def _export(job: Job, context: StepContext) -> Model:
+    plugin = exporter(job.plugin)
+    return plugin.apply(_model(job), plugin.options.model_validate(job.config), context)
+
+
+def _verify(job: Job, context: StepContext) -> None:
+    config: dict[str, Any] = job.config
+    verify_artifact(
+        _model(job, "artifact").path,
+        expectation=job.inputs["artifact"] / "expectation.json",
+        summary=read_summary(job.inputs["read"]),
+        reference=job.inputs["reference"],
+        evaluation=_samples(job, "evaluation"),
+        config=VerifyConfig.model_validate(config),
+        runtime_name=job.plugin,
+        context=context,
+    )
+
+
+_STEPS: dict[TaskKind, Callable[[Job, StepContext], Model | None]] = {
+    TaskKind.READ: _read,
+    TaskKind.INGEST: _ingest,
+    TaskKind.REFERENCE: _reference,
+    TaskKind.COMPRESS: _compress,
+    TaskKind.EXPORT: _export,
+    TaskKind.VERIFY: _verify,
+}

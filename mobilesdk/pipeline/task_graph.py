@@ -1,0 +1,78 @@
+"""The task graph of a build, and what was found while it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mobilesdk.core.plan import Unreachable
+from mobilesdk.pipeline.reading import ReadModel
+from mobilesdk.pipeline.schedule import Task
+from mobilesdk.plugins import Tool
+from mobilesdk.targets import Profile, Target
+
+
+@dataclass(frozen=True)
+class VariantTasks:
+    """The tasks that lead to one variant, and what the manifest says about it."""
+
+    model: ReadModel
+    target: Target
+    profile_name: str
+    profile: Profile
+    chain: tuple[str, ...]
+    export: str
+    verify: str
+    tools: tuple[Tool, ...]
+
+
+@dataclass
+class Graph:
+    """The task graph of a build.
+
+    Attributes:
+        tasks: Key → task.
+        variants: In the order of models and targets.
+        sets: Model name → role → key of the prepared set.
+        references: Model name → key of the float outputs.
+    """
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    variants: list[VariantTasks] = field(default_factory=list)
+    sets: dict[str, dict[str, str]] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
+
+    def add(self, task: Task) -> str:
+        """Add a task, or note that one more target needs it."""
+        known = self.tasks.get(task.key)
+        if known is not None:
+            targets = tuple(dict.fromkeys([*known.targets, *task.targets]))
+            task = Task(**{**vars(known), "targets": targets})
+        self.tasks[task.key] = task
+        return task.key
+
+
+@dataclass
+class Findings:
+    """What speaks against a build.
+
+    Attributes:
+        explicit: Whether targets were asked for by name: then one out of reach is a problem.
+    """
+
+    explicit: bool
+    problems: list[str] = field(default_factory=list)
+    missing_tools: dict[str, str] = field(default_factory=dict)
+    unreachable: list[Unreachable] = field(default_factory=list)
+
+    @property
+    def any(self) -> bool:
+        """Whether something speaks against the build."""
+        return bool(self.problems or self.missing_tools)
+
+    def refuse(self, model: str, target: str, reasons: list[str]) -> None:
+        """Note why a target cannot be reached."""
+        if self.explicit:
+            self.problems.extend(f"{model} for {target}: {reason}" for reason in reasons)
+        else:
+            reason = "; ".join(reasons)
+            self.unreachable.append(Unreachable(model=model, target=target, reason=reason))

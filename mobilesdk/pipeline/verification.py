@@ -1,0 +1,219 @@
+"""Check what is already there: a bundle, or an artifact that somebody else built."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from mobilesdk.bundle.canonical import files_below, tree_hash, tree_size_bytes
+from mobilesdk.bundle.manifest import MANIFEST_NAME, Manifest, ModelEntry, Variant, read_manifest
+from mobilesdk.bundle.manifest import resolve as resolve_in
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.errors import FileRejected, MobileSDKError, UnknownName
+from mobilesdk.pipeline.cache import Cache
+from mobilesdk.pipeline.doctor import require
+from mobilesdk.pipeline.job import Job, TaskKind
+from mobilesdk.pipeline.keys import content_digest, step_key
+from mobilesdk.pipeline.launch import Workers
+from mobilesdk.pipeline.planning import Planner
+from mobilesdk.pipeline.reading import Reader
+from mobilesdk.pipeline.request import BuildRequest, ModelRequest
+from mobilesdk.pipeline.schedule import Event, Listener, Schedule, Task
+from mobilesdk.plugins import Kind, names, runtime
+from mobilesdk.targets import Budget
+from mobilesdk.verify.artifact import VERDICT_NAME, Verdict, VerifyConfig
+from mobilesdk.verify.replay import REPLAY_NAME, Replay
+
+_SIGNATURE_NAME = "manifest.sig"
+
+
+class Check(Frozen):
+    """One thing that was looked at."""
+
+    subject: str
+    name: str
+    verdict: Literal["passed", "failed", "not_evaluated"]
+    detail: str = ""
+
+
+class VerifyReport(Frozen):
+    """All that was looked at."""
+
+    path: Path
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed. A check without a figure has neither passed nor failed."""
+        return all(check.verdict != "failed" for check in self.checks)
+
+
+def runtime_for(path: Path) -> str:
+    """Give the name of the runtime that reads an artifact, by its suffix.
+
+    Raises:
+        UnknownName: None does.
+    """
+    suffixes = {runtime(name).suffix: name for name in names(Kind.RUNTIMES)}
+    if path.suffix not in suffixes:
+        raise UnknownName("artifact suffix", path.suffix, suffixes)
+    return suffixes[path.suffix]
+
+
+def verify_bundle(
+    bundle: Path, cache: Cache, workers: Workers, listener: Listener
+) -> VerifyReport:
+    """Check every hash of a bundle, read every artifact, replay the goldens.
+
+    Raises:
+        FileRejected: A file is missing, changed, or not named by the manifest.
+    """
+    manifest = read_manifest(bundle)
+    check_files(bundle, manifest)
+    count = len(manifest.files)
+    checks = [Check(subject=MANIFEST_NAME, name=f"{count} hashes", verdict="passed")]
+    for model in manifest.models:
+        for variant in model.variants:
+            checks.append(_structure(bundle, model, variant))
+            checks.append(_replay(bundle, model, variant, cache, workers, listener))
+    return VerifyReport(path=bundle, checks=tuple(checks))
+
+
+def check_files(bundle: Path, manifest: Manifest) -> None:
+    """Compare the files of a bundle with its manifest.
+
+    Raises:
+        FileRejected: A file is missing, changed, linked, or not named by the manifest.
+    """
+    named: set[Path] = {bundle / MANIFEST_NAME, bundle / _SIGNATURE_NAME}
+    for entry in manifest.files:
+        path = resolve_in(bundle, entry.path)
+        if not path.exists():
+            raise FileRejected(f"{entry.path} is missing from {bundle}.")
+        if tree_size_bytes(path) != entry.size_bytes or tree_hash(path) != entry.sha256:
+            raise FileRejected(
+                f"{entry.path} is not what the manifest names: its hash differs.",
+                hint="fetch the bundle again; it was damaged or changed after the build.",
+            )
+        named.update(files_below(path) if path.is_dir() else [path])
+    for item in bundle.rglob("*"):
+        if item.is_symlink() or (item.is_file() and item not in named):
+            relative = item.relative_to(bundle).as_posix()
+            raise FileRejected(f"{bundle} holds {relative}, which its manifest does not name.")
+
+
+def _subject(model: ModelEntry, variant: Variant) -> str:
+    return f"{model.name} for {variant.target}"
+
+
+def _structure(bundle: Path, model: ModelEntry, variant: Variant) -> Check:
+    info = runtime(variant.format).inspect(resolve_in(bundle, variant.artifact))
+    text = "; ".join(info.problems) or f"{len(info.ops)} ops, {len(info.weights)} weights"
+    return Check(
+        subject=_subject(model, variant),
+        name="structure",
+        verdict="failed" if info.problems else "passed",
+        detail=text,
+    )
+
+
+def _replay(
+    bundle: Path,
+    model: ModelEntry,
+    variant: Variant,
+    cache: Cache,
+    workers: Workers,
+    listener: Listener,
+) -> Check:
+    subject, name = _subject(model, variant), "goldens"
+    plugin = runtime(variant.format)
+    artifact = resolve_in(bundle, variant.artifact)
+    refusal = plugin.refuses(plugin.inspect(artifact))
+    if refusal or variant.expected_outputs is None:
+        reason = refusal or "the bundle holds no expected outputs for it"
+        return Check(subject=subject, name=name, verdict="not_evaluated", detail=reason)
+    require(plugin.tools)
+    task = Task("", TaskKind.REPLAY, variant.format, {}, {}, "replay", model.name, (variant.target,))
+    listener(Event("started", task))
+    with cache.scratch("replay") as folder:
+        job = Job(
+            kind=TaskKind.REPLAY,
+            plugin=variant.format,
+            config={
+                "artifact": str(artifact.resolve()),
+                "contract": model.contract.model_dump(mode="json"),
+                "inputs": str(resolve_in(bundle, model.golden_inputs).resolve()),
+                "expected": str(resolve_in(bundle, variant.expected_outputs).resolve()),
+            },
+            output=folder,
+        )
+        try:
+            workers.run(job, lambda *_: None)
+        except MobileSDKError as error:
+            listener(Event("failed", task, error.message))
+            return Check(subject=subject, name=name, verdict="failed", detail=error.message)
+        replay = Replay.model_validate(json.loads((folder / REPLAY_NAME).read_bytes()))
+    listener(Event("finished", task))
+    return Check(
+        subject=subject,
+        name=name,
+        verdict="passed" if replay.passed else "failed",
+        detail=str(replay),
+    )
+
+
+def verify_foreign(
+    artifact: Path,
+    request: ModelRequest,
+    cache: Cache,
+    workers: Workers,
+    listener: Listener,
+    plugin_files: tuple[Path, ...],
+) -> VerifyReport:
+    """Read an artifact and measure its parity with the float model.
+
+    Raises:
+        FileRejected: The artifact is damaged or hostile.
+    """
+    name = runtime_for(artifact)
+    plugin = runtime(name)
+    plugin.inspect(artifact)
+    require(plugin.tools)
+    model = Reader(cache, workers, listener, plugin_files).read(request)
+    planner = Planner(BuildRequest(models=(request,)), cache)
+    graph = planner.prepare(model)
+    inputs = {"read": model.key, "reference": graph.references[request.name]}
+    inputs |= {
+        role: key for role, key in graph.sets[request.name].items() if role == "evaluation"
+    }
+    config = VerifyConfig(budget=Budget(), artifact=artifact.resolve()).model_dump(mode="json")
+    key = step_key(
+        TaskKind.VERIFY,
+        plugin_kind=Kind.RUNTIMES,
+        plugin=name,
+        config={"content": content_digest(artifact)},
+        inputs=inputs,
+        tools=plugin.tools,
+    )
+    graph.add(Task(key, TaskKind.VERIFY, name, config, inputs, "verify", request.name, ()))
+    failures = Schedule(graph.tasks, cache, workers, listener, plugin_files).run([key])
+    if failures:
+        raise failures[key]
+    verdict = Verdict.model_validate_json((cache.folder(key) / VERDICT_NAME).read_bytes())
+    return VerifyReport(path=artifact, checks=_parity_checks(artifact, verdict))
+
+
+def _parity_checks(artifact: Path, verdict: Verdict) -> tuple[Check, ...]:
+    subject = artifact.name
+    structure = Check(subject=subject, name="structure", verdict="passed")
+    if verdict.parity is None:
+        missing = Check(
+            subject=subject, name="parity", verdict="not_evaluated", detail=verdict.reason
+        )
+        return structure, missing
+    measured = tuple(
+        Check(subject=subject, name=f"parity of {o.name}", verdict="passed", detail=str(o))
+        for o in verdict.parity.outputs
+    )
+    return structure, *measured

@@ -1,0 +1,65 @@
+"""A build as JUnit XML: a test suite per model, a test case per target and gate."""
+
+from __future__ import annotations
+
+import re
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from mobilesdk.bundle.manifest import Manifest, ModelEntry, Variant
+
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit_xml(manifest: Manifest, messages: dict[tuple[str, str], str]) -> bytes:
+    """Give the XML.
+
+    A gate that failed is a failure, a gate without a figure is skipped, a variant that could not
+    be built is an error.
+
+    Args:
+        manifest: Of the bundle that was written.
+        messages: (model, target) → what a failed step said.
+    """
+    root = Element("testsuites", name="mobilesdk build")
+    for model in manifest.models:
+        suite = SubElement(root, "testsuite", name=model.name)
+        for variant in model.variants:
+            _add_variant(suite, model, variant)
+        for failure in manifest.failures:
+            if failure.model == model.name:
+                case = _case(suite, model.name, failure.target, failure.step)
+                text = messages.get((failure.model, failure.target), failure.code)
+                _outcome(case, "error", failure.code, text)
+        _count(suite)
+    _count(root)
+    indent(root)
+    xml: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
+
+
+def _add_variant(suite: Element, model: ModelEntry, variant: Variant) -> None:
+    _case(suite, model.name, variant.target, "built")
+    for gate in variant.gates:
+        name = gate["name"] if not gate["output"] else f"{gate['name']} of {gate['output']}"
+        case = _case(suite, model.name, variant.target, name)
+        text = f"{gate['value']} against {gate['limit']} {gate['unit']}".rstrip()
+        if gate["verdict"] == "failed":
+            _outcome(case, "failure", "gate failed", text)
+        elif gate["verdict"] == "not_evaluated":
+            _outcome(case, "skipped", f"not evaluated: {variant.verification_reason}", "")
+
+
+def _case(suite: Element, model: str, target: str, name: str) -> Element:
+    return SubElement(suite, "testcase", classname=f"{model}.{target}", name=name)
+
+
+def _outcome(case: Element, kind: str, message: str, text: str) -> None:
+    element = SubElement(case, kind, message=_NOT_IN_XML.sub("?", message))
+    element.text = _NOT_IN_XML.sub("?", text) or None
+
+
+def _count(element: Element) -> None:
+    element.set("tests", str(len(list(element.iter("testcase")))))
+    element.set("failures", str(len(list(element.iter("failure")))))
+    element.set("errors", str(len(list(element.iter("error")))))
+    element.set("skipped", str(len(list(element.iter("skipped")))))
