@@ -1,1 +1,50 @@
-"""targets."""
+"""Target and profile files: device tiers, and what is done to a model for each of them."""
+
+from mobilesdk.targets.budget import AnyBudget, Budget, ClassBudget, ValueBudget
+from mobilesdk.targets.faults import Fault
+from mobilesdk.targets.files import (
+    check_file,
+    find_targets,
+    load_profile,
+    load_target,
+    shipped,
+    shipped_folder,
+)
+from mobilesdk.targets.match import Match, MatchRule
+from mobilesdk.targets.profile import CompressStep, Profile
+from mobilesdk.targets.schemas import schemas
+from mobilesdk.targets.target import (
+    Device,
+    Export,
+    FallbackAllowance,
+    PartialAllowance,
+    Profiles,
+    Target,
+    Unsupported,
+)
+
+__all__ = [
+    "AnyBudget",
+    "Budget",
+    "ClassBudget",
+    "CompressStep",
+    "Device",
+    "Export",
+    "FallbackAllowance",
+    "Fault",
+    "Match",
+    "MatchRule",
+    "PartialAllowance",
+    "Profile",
+    "Profiles",
+    "Target",
+    "Unsupported",
+    "ValueBudget",
+    "check_file",
+    "find_targets",
+    "load_profile",
+    "load_target",
+    "schemas",
+    "shipped",
+    "shipped_folder",
+]

@@ -1,1 +1,17 @@
-"""verify."""
+"""Judge a written artifact: its content, its ledger, its delegation, its parity, its gates."""
+
+from mobilesdk.verify.artifact import enforce_sound
+from mobilesdk.verify.delegation import enforce_fallback
+from mobilesdk.verify.gates import judge, verification
+from mobilesdk.verify.ledger import build_ledger, enforce
+from mobilesdk.verify.parity import compare
+
+__all__ = [
+    "build_ledger",
+    "compare",
+    "enforce",
+    "enforce_fallback",
+    "enforce_sound",
+    "judge",
+    "verification",
+]

@@ -1,0 +1,47 @@
+"""Gates: a figure against its limit; and what all gates of an artifact amount to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.parity import Figure
+
+Verdict = Literal["passed", "failed", "not_evaluated"]
+
+
+class Gate(Frozen):
+    """The check of one limit of a budget.
+
+    Attributes:
+        name: Of the limit, as in the profile, e.g. ``min_sqnr_db``.
+        output: That it is about; empty for the artifact as a whole.
+        value: What was measured; ``None`` without a measurement.
+        limit: What it is compared with.
+        unit: Of value and limit: ``dB``, ``ratio``, ``bytes``, ``nats``; empty for plain numbers.
+        interval: 95 % interval of the value, where one can be given.
+        sample_count: Samples behind the value; 0 for sizes.
+        verdict: By the value alone; the interval says how sure it is.
+        reason: Why it was not evaluated.
+    """
+
+    name: str
+    output: str = ""
+    value: Figure | None
+    limit: Figure
+    unit: str
+    interval: tuple[Figure, Figure] | None = None
+    sample_count: int = 0
+    verdict: Verdict
+    reason: str = ""
+
+
+class Verification(StrEnum):
+    """What is known of an artifact's numerics."""
+
+    VERIFIED_ON_HOST = "verified_on_host"  # its own runtime ran it here, and all gates passed
+    VERIFIED_BY_REFERENCE = "verified_by_reference"  # a reference executor ran it
+    NOT_EVALUATED = "not_evaluated"  # no evaluation set, or no way yet to run it
+    UNVERIFIABLE = "unverifiable"  # random ops, custom layers
+    FAILED_GATE = "failed_gate"

@@ -1,0 +1,81 @@
+"""Budgets: how far an artifact may be from the float model, and how large it may be.
+
+Limits stand in tables by kind of output. ``[budget.any]`` holds for every output whose values are
+numbers; the table of a kind adds limits for its outputs and replaces those of ``any`` that it
+repeats. A table takes only the limits that can have a figure for its kind.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mobilesdk.core.contract import OutputKind
+from mobilesdk.core.frozen import Frozen
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class ValueBudget(Frozen):
+    """Limits for outputs that are numbers.
+
+    Attributes:
+        min_sqnr_db: Signal-to-quantization-noise ratio over all samples, decibels.
+        max_abs_error: Largest absolute difference of two elements, in the unit of the output.
+        min_cosine: Mean over samples of the cosine between float and artifact, -1 … 1.
+    """
+
+    min_sqnr_db: float | None = None
+    max_abs_error: Annotated[float, Field(ge=0.0)] | None = None
+    min_cosine: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
+
+
+class ClassBudget(ValueBudget):
+    """Limits for outputs that are scores of classes along the last axis, or ids.
+
+    Attributes:
+        min_top1_agreement: Share of samples with the same best class (with the same ids), 0 … 1.
+        min_top5_agreement: Share of samples whose best class is among the artifact's five best.
+        max_kl: Mean Kullback-Leibler divergence KL(float || artifact) of the softmaxes, nats.
+    """
+
+    min_top1_agreement: Share | None = None
+    min_top5_agreement: Share | None = None
+    max_kl: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class AnyBudget(ValueBudget):
+    """Limits for the artifact as a whole, and for every output.
+
+    Attributes:
+        max_size_ratio: Size of the artifact over the size of all float32 parameters.
+        graph_allowance_bytes: What the artifact may have beyond that ratio for the graph itself:
+            its ops and names do not shrink with the weights, and outweigh those of a small model.
+        max_size_bytes: Size of the artifact.
+    """
+
+    max_size_ratio: Annotated[float, Field(gt=0.0)] | None = None
+    graph_allowance_bytes: Annotated[int, Field(ge=0)] = 0
+    max_size_bytes: Annotated[int, Field(gt=0)] | None = None
+
+
+class Budget(Frozen):
+    """The ``[budget]`` tables of a profile."""
+
+    any: AnyBudget = AnyBudget()
+    classification: ClassBudget = ClassBudget()
+    embedding: ValueBudget = ValueBudget()
+    boxes: ValueBudget = ValueBudget()
+    mask: ValueBudget = ValueBudget()
+    tokens: ClassBudget = ClassBudget()
+    other: ValueBudget = ValueBudget()
+
+    def of_kind(self, kind: OutputKind) -> dict[str, float]:
+        """Give the limits that stand in the table of a kind, by name."""
+        table: ValueBudget = getattr(self, kind)
+        return table.model_dump(exclude_none=True)
+
+    def of_any(self) -> dict[str, float]:
+        """Give the limits of ``[budget.any]`` for outputs, without those on size."""
+        return self.any.model_dump(exclude_none=True, include=set(ValueBudget.model_fields))

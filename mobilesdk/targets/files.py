@@ -1,0 +1,151 @@
+"""Find and load target and profile files, shipped ones and users' own."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from mobilesdk.errors import UnknownName, UsageError
+from mobilesdk.targets.checks import check_profile, check_target
+from mobilesdk.targets.faults import Fault, Problem, dotted, refuse
+from mobilesdk.targets.lines import KeyPath, line_of, locate
+from mobilesdk.targets.profile import Profile
+from mobilesdk.targets.target import Target
+
+PROFILES = "profiles"
+_LARGEST_FILE_BYTES = 1 << 18
+
+
+def shipped_folder() -> Path:
+    """Give the folder of the shipped files: inside the wheel, or of the checkout."""
+    inside = Path(__file__).parent / "shipped"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "targets"
+
+
+def shipped() -> list[str]:
+    """List the names of the shipped targets, sorted."""
+    return sorted(path.stem for path in shipped_folder().glob("*.toml"))
+
+
+def find_targets(reference: str) -> tuple[Path, ...]:
+    """Find the files that a ``--target`` argument means.
+
+    Args:
+        reference: Name of a shipped target, path of a file, or path of a folder of target files.
+
+    Raises:
+        UnknownName: Neither a name nor a path.
+        UsageError: A folder without target files.
+    """
+    path = Path(reference)
+    if path.is_dir():
+        found = tuple(sorted(path.glob("*.toml")))
+        if not found:
+            raise UsageError(
+                f"{path} holds no target files.", hint="give a folder with *.toml files."
+            )
+        return found
+    if path.is_file():
+        return (path,)
+    if reference not in shipped():
+        raise UnknownName("target", reference, shipped())
+    return (shipped_folder() / f"{reference}.toml",)
+
+
+def load_target(reference: str | Path) -> Target:
+    """Load one target.
+
+    Args:
+        reference: Name of a shipped target, or path of a file.
+
+    Raises:
+        UnknownName: Neither a name nor a path.
+        UsageError: A folder of several.
+        InvalidTarget: Lists every fault with its line.
+    """
+    found = find_targets(str(reference))
+    if len(found) > 1:
+        raise UsageError(
+            f"{reference} holds {len(found)} targets.", hint=f"name one, e.g. {found[0]}."
+        )
+    target, faults = _target(found[0])
+    if target is None or faults:
+        raise refuse(faults)
+    return target
+
+
+def load_profile(name: str, beside: Path | None = None) -> Profile:
+    """Load a profile.
+
+    Args:
+        name: As a target names it.
+        beside: Folder of the target's file; its ``profiles/NAME.toml`` goes before a shipped one.
+
+    Raises:
+        UnknownName: No such profile.
+        InvalidTarget: Lists every fault with its line.
+    """
+    files = _profile_files(beside)
+    if name not in files:
+        raise UnknownName("profile", name, files)
+    profile, faults = _profile(files[name])
+    if profile is None or faults:
+        raise refuse(faults)
+    return profile
+
+
+def check_file(path: Path) -> list[Fault]:
+    """Find every fault of a target file, or of a profile file if its folder is ``profiles``."""
+    is_profile = path.resolve().parent.name == PROFILES
+    return _profile(path)[1] if is_profile else _target(path)[1]
+
+
+def _profile_files(beside: Path | None) -> dict[str, Path]:
+    folders = [shipped_folder()] if beside is None else [shipped_folder(), beside]
+    return {path.stem: path for folder in folders for path in (folder / PROFILES).glob("*.toml")}
+
+
+def _target(path: Path) -> tuple[Target | None, list[Fault]]:
+    document, lines, faults = _read(path)
+    if document is None:
+        return None, faults
+    target, problems = check_target(document, path.stem, _profile_files(path.parent))
+    return target, _placed(problems, path, lines)
+
+
+def _profile(path: Path) -> tuple[Profile | None, list[Fault]]:
+    document, lines, faults = _read(path)
+    if document is None:
+        return None, faults
+    profile, problems = check_profile(document)
+    return profile, _placed(problems, path, lines)
+
+
+def _read(path: Path) -> tuple[dict[str, Any] | None, dict[KeyPath, int], list[Fault]]:
+    """Parse a file; give its content and lines, or the fault that makes it unreadable."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            message = f"larger than {_LARGEST_FILE_BYTES} bytes, so hardly a target"
+            return None, {}, [Fault(path, 1, "", message)]
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), locate(text), []
+    except OSError as error:
+        return None, {}, [Fault(path, 1, "", f"cannot be read: {error.strerror}")]
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        return None, {}, [Fault(path, line, "", "not UTF-8 text")]
+    except tomllib.TOMLDecodeError as error:
+        # Python 3.11 gives the place of a syntax error in its message only.
+        found = re.search(r"at line (\d+)", str(error))
+        line = int(found.group(1)) if found else text.count("\n") + 1
+        message = re.sub(r" \(at .*\)$", "", str(error))
+        return None, {}, [Fault(path, line, "", f"not TOML: {message}")]
+
+
+def _placed(problems: list[Problem], path: Path, lines: dict[KeyPath, int]) -> list[Fault]:
+    return sorted(
+        Fault(path, line_of(item.path, lines), dotted(item.path), item.message, item.hint)
+        for item in problems
+    )

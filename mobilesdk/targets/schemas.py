@@ -1,0 +1,50 @@
+"""JSON Schemas of target and profile files, so that editors complete and check them.
+
+They are made from the same classes that load the files: those of this package, and the options and
+configurations of every shipped exporter and compressor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, Field, create_model
+from pydantic.json_schema import GenerateJsonSchema
+
+from mobilesdk.plugins import Kind, compressor, exporter, names
+from mobilesdk.targets.profile import Profile
+from mobilesdk.targets.target import ExportSettings, Target
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Give the JSON Schema (draft 2020-12) of a ``target`` and of a ``profile``."""
+    exports = [
+        create_model(
+            f"{name}_export",
+            __base__=(ExportSettings, exporter(name).options),
+            format=(Literal[name], ...),
+        )
+        for name in names(Kind.EXPORTERS)
+    ]
+    steps = [
+        create_model(f"{name}_step", __base__=compressor(name).config, method=(Literal[name], ...))
+        for name in names(Kind.COMPRESSORS)
+    ]
+    return {
+        "target": _schema(Target, export=(_one_of(exports, "format"), ...)),
+        "profile": _schema(Profile, compress=(list[_one_of(steps, "method")], [])),  # type: ignore[misc]  # made of data
+    }
+
+
+def _one_of(classes: Sequence[type[BaseModel]], key: str) -> Any:
+    """Make the type of a table that is one of several, told apart by a key."""
+    return Annotated[Union[tuple(classes)], Field(discriminator=key)]  # noqa: UP007  made of data
+
+
+def _schema(base: type[BaseModel], **fields: Any) -> dict[str, Any]:
+    file = create_model(base.__name__, __base__=base, __doc__=base.__doc__, **fields)
+    schema = file.model_json_schema(schema_generator=GenerateJsonSchema)
+    return {"$schema": DIALECT, **schema}

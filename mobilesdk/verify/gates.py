@@ -1,0 +1,138 @@
+"""Judge the figures of an artifact by a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from mobilesdk.core.contract import Contract, OutputSpec
+from mobilesdk.core.gate import Gate, Verdict, Verification
+from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
+from mobilesdk.targets import Budget
+
+_FIGURES = {
+    "min_sqnr_db": ("sqnr_db", "dB"),
+    "max_abs_error": ("max_abs_error", ""),
+    "min_cosine": ("cosine", ""),
+    "min_top1_agreement": ("top1_agreement", "ratio"),
+    "min_top5_agreement": ("top5_agreement", "ratio"),
+    "max_kl": ("kl", "nats"),
+}
+"""Limit → the figure of `OutputParity` that it is about, and its unit."""
+
+
+def judge(
+    budget: Budget,
+    contract: Contract,
+    parity: ParityReport | None,
+    artifact_size_bytes: int,
+    float_size_bytes: int,
+) -> tuple[Gate, ...]:
+    """Check every limit of a budget that applies to a model.
+
+    The limits of ``[budget.any]`` apply to outputs of floating-point numbers; on ids they would
+    mean nothing. A limit without a figure is ``not_evaluated``, never ``passed``.
+
+    Args:
+        budget: Of the profile.
+        contract: Of the model.
+        parity: What was measured; ``None`` if the artifact was not run.
+        artifact_size_bytes: Of the file, or of all files of the package.
+        float_size_bytes: Of all parameters and buffers at float32.
+
+    Returns:
+        Gates on size, then those of each output in the order of the contract.
+    """
+    gates = list(_size_gates(budget, artifact_size_bytes, float_size_bytes))
+    for spec in contract.outputs:
+        is_float = spec.dtype in ("float32", "float16")
+        limits = (budget.of_any() if is_float else {}) | budget.of_kind(spec.kind)
+        gates += [
+            _output_gate(name, limits[name], spec, parity) for name in _FIGURES if name in limits
+        ]
+    return tuple(gates)
+
+
+def verification(
+    gates: Iterable[Gate], run_by: Literal["runtime", "reference"] | None
+) -> Verification:
+    """Give the state that the gates of an artifact amount to.
+
+    Args:
+        gates: All of them.
+        run_by: Who ran the artifact for its figures; ``None`` if nobody did.
+    """
+    verdicts = {gate.verdict for gate in gates}
+    if "failed" in verdicts:
+        return Verification.FAILED_GATE
+    if run_by is None or "not_evaluated" in verdicts:
+        return Verification.NOT_EVALUATED
+    if run_by == "runtime":
+        return Verification.VERIFIED_ON_HOST
+    return Verification.VERIFIED_BY_REFERENCE
+
+
+def _size_gates(budget: Budget, size_bytes: int, float_size_bytes: int) -> Iterator[Gate]:
+    limits = budget.any
+    if limits.max_size_ratio is not None:
+        float_size_bytes = max(float_size_bytes, 1)  # a model without weights is all graph
+        limit = limits.max_size_ratio + limits.graph_allowance_bytes / float_size_bytes
+        ratio = size_bytes / float_size_bytes
+        yield Gate(
+            name="max_size_ratio",
+            value=ratio,
+            limit=limit,
+            unit="ratio",
+            verdict=_verdict("max_size_ratio", ratio, limit),
+        )
+    if limits.max_size_bytes is not None:
+        yield Gate(
+            name="max_size_bytes",
+            value=size_bytes,
+            limit=limits.max_size_bytes,
+            unit="bytes",
+            verdict=_verdict("max_size_bytes", size_bytes, limits.max_size_bytes),
+        )
+
+
+def _output_gate(name: str, limit: float, spec: OutputSpec, parity: ParityReport | None) -> Gate:
+    figure, unit = _FIGURES[name]
+    if parity is None:
+        return _not_evaluated(name, limit, unit, spec, "the artifact was not run")
+    estimate = _estimate(figure, spec, parity.outputs)
+    if estimate is None:
+        return _not_evaluated(name, limit, unit, spec, f"no such figure for {spec.kind} outputs")
+    return Gate(
+        name=name,
+        output=spec.name,
+        value=estimate.value,
+        limit=limit,
+        unit=unit,
+        interval=estimate.interval,
+        sample_count=parity.sample_count,
+        verdict=_verdict(name, estimate.value, limit),
+    )
+
+
+def _not_evaluated(name: str, limit: float, unit: str, spec: OutputSpec, reason: str) -> Gate:
+    return Gate(
+        name=name,
+        output=spec.name,
+        value=None,
+        limit=limit,
+        unit=unit,
+        verdict="not_evaluated",
+        reason=reason,
+    )
+
+
+def _estimate(figure: str, spec: OutputSpec, outputs: tuple[OutputParity, ...]) -> Estimate | None:
+    found = next((output for output in outputs if output.name == spec.name), None)
+    estimate: Estimate | None = getattr(found, figure, None)
+    return estimate
+
+
+def _verdict(name: str, value: float, limit: float) -> Verdict:
+    """Judge by the name's first word; a value that is not a number fails."""
+    passed = value <= limit if name.startswith("max_") else value >= limit
+    return "passed" if passed else "failed"

@@ -1,0 +1,200 @@
+"""Build the ledger of a written file: what was asked for, planned, and found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from mobilesdk.core.artifact import ArtifactInfo, OpInfo, WeightInfo
+from mobilesdk.core.ledger import Expectation, ExpectedWeight, Ledger, LedgerEntry
+from mobilesdk.core.scheme import ActivationScheme, WeightScheme
+from mobilesdk.errors import CompressionIncomplete
+from mobilesdk.targets import PartialAllowance
+from mobilesdk.verify.matching import Match, match_weights
+
+Status = Literal["as_requested", "as_planned", "different"]
+
+_FLOAT32_BYTES = 4
+_NAMED = 10
+_SPARSITY_SLACK = 0.01  # ties at the threshold, and zeros that rounding adds
+_FLOAT_DTYPES = frozenset({"float32", "float16"})
+_ACTIVATION_DTYPES = {8: frozenset({"int8", "uint8"}), 16: frozenset({"int16"})}
+_INDEX_DTYPES = frozenset({"int32", "int64", "bool"})  # shapes, ids, masks
+
+
+def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
+    """Compare what an exporter says with what the file holds.
+
+    ``different`` is: a weight that the file does not hold, holds in another scheme, or whose values
+    are others; a compressed constant that is no weight (unless activations are static integers,
+    where constant operands have to be); under static activations an op that computes in floating
+    point, or in other integers, without a stated reason.
+
+    Args:
+        expectation: Written by the exporter.
+        info: Read from the file.
+
+    Returns:
+        Lines for all weights, then for constants that are none, then for all ops.
+    """
+    tolerance = 2e-3 if info.format == "coreml" else 1e-4  # Core ML keeps scales in float16
+    matches, unclaimed = match_weights(expectation.weights, info.weights, tolerance)
+    entries = [_weight_entry(item, matches[item.name], tolerance) for item in expectation.weights]
+    entries += _constant_entries(expectation, unclaimed, tolerance)
+    entries += [_op_entry(op, expectation) for op in info.ops]
+    return Ledger(entries=tuple(entries))
+
+
+def enforce(ledger: Ledger, allow_partial: PartialAllowance | None) -> None:
+    """Pass a ledger without differences, or with no more than the target allows.
+
+    Raises:
+        CompressionIncomplete: Names the ten largest differences.
+    """
+    different = ledger.different
+    if not different:
+        return
+    fraction = max(_weight_fraction(ledger), _op_fraction(ledger))
+    if allow_partial is not None and fraction <= allow_partial.max_fraction:
+        return
+    worst = sorted(different, key=lambda entry: (-entry.size_before_bytes, entry.kind, entry.name))
+    lines = [
+        f"{entry.kind} {entry.name}: planned {entry.planned}, found {entry.applied}; {entry.reason}"
+        for entry in worst[:_NAMED]
+    ]
+    more = len(different) - len(lines)
+    listed = "\n  - ".join(lines) + (f"\n  and {more} more" if more else "")
+    raise CompressionIncomplete(
+        f"{len(different)} of {len(ledger.entries)} entries of the ledger differ from the plan "
+        f"({100 * fraction:.1f} %):\n  - {listed}",
+        hint="choose a scheme that the format can store for these, or accept the difference in "
+        'the target: allow_partial = { max_fraction = …, reason = "…" }.',
+    )
+
+
+def _weight_entry(item: ExpectedWeight, match: Match, tolerance: float) -> LedgerEntry:
+    fault = _weight_fault(item, match, tolerance)
+    reasons = [item.reason, f"stored once with {match.shared_with}" if match.shared_with else ""]
+    kept: Status = "as_requested" if item.requested == item.planned else "as_planned"
+    return LedgerEntry(
+        kind="weight",
+        name=item.name,
+        requested=str(item.requested),
+        planned=str(item.planned),
+        applied=str(match.weight.scheme) if match.weight else "missing",
+        size_before_bytes=_FLOAT32_BYTES * item.fingerprint.elements,
+        size_after_bytes=match.weight.size_bytes if match.weight and not match.shared_with else 0,
+        status="different" if fault else kept,
+        reason="; ".join(reason for reason in [*reasons, fault] if reason),
+    )
+
+
+def _weight_fault(item: ExpectedWeight, match: Match, tolerance: float) -> str:
+    """Say how the file departs from the plan for a weight; empty if it does not."""
+    if match.weight is None:
+        return "the file holds no such weight"
+    if not _same_scheme(item.planned, match.weight.scheme, item.shape):
+        return "the file stores it otherwise"
+    if match.distance > _tolerance(item.planned, tolerance):
+        return f"its values are others (relative distance {match.distance:.2g})"
+    return ""
+
+
+def _tolerance(planned: WeightScheme, of_format: float) -> float:
+    return 1e-3 if planned.encoding == "float" and planned.bits == 16 else of_format
+
+
+def _same_scheme(planned: WeightScheme, applied: WeightScheme, shape: Sequence[int]) -> bool:
+    """Compare two schemes; one that spans the whole axis is the coarser one."""
+    dense = {"sparsity": 0.0}
+    first = _coarsest(planned, shape).model_copy(update=dense)
+    second = _coarsest(applied, shape).model_copy(update=dense)
+    return first == second and applied.sparsity >= planned.sparsity - _SPARSITY_SLACK
+
+
+def _coarsest(scheme: WeightScheme, shape: Sequence[int]) -> WeightScheme:
+    if scheme.encoding == "float":
+        return scheme
+    granularity = scheme.granularity
+    if scheme.block_size is not None and len(shape) > 1 and scheme.block_size >= shape[1]:
+        granularity = "per_channel"
+    if scheme.group_size is not None and scheme.group_size >= shape[0]:
+        granularity = "per_tensor"
+    if granularity == scheme.granularity:
+        return scheme
+    return scheme.model_copy(
+        update={"granularity": granularity, "block_size": None, "group_size": None}
+    )
+
+
+def _constant_entries(
+    expectation: Expectation, unclaimed: Sequence[WeightInfo], tolerance: float
+) -> Iterator[LedgerEntry]:
+    """Give a line for every compressed constant that no weight of the model accounts for."""
+    for weight in unclaimed:
+        if weight.scheme.encoding == "float":
+            continue
+        original = next(
+            (
+                item.name
+                for item in expectation.weights
+                if item.fingerprint.distance(weight.fingerprint) <= tolerance
+            ),
+            None,
+        )
+        static = expectation.activations.mode == "static"
+        if original:
+            reason = f"another copy of {original}"
+        elif static:
+            reason = "a constant operand, in integers like the activations it meets"
+        else:
+            reason = "a constant that is no weight was compressed"
+        yield LedgerEntry(
+            kind="weight",
+            name=weight.name,
+            requested="float32",
+            planned=str(weight.scheme) if original or static else "float32",
+            applied=str(weight.scheme),
+            size_before_bytes=_FLOAT32_BYTES * weight.fingerprint.elements,
+            size_after_bytes=weight.size_bytes,
+            status="as_planned" if original or static else "different",
+            reason=reason,
+        )
+
+
+def _op_entry(op: OpInfo, expectation: Expectation) -> LedgerEntry:
+    activations = expectation.activations
+    stated = expectation.float_op_types.get(op.type, "")
+    fault = _op_fault(op, activations)
+    excused = bool(fault and stated and op.dtype in _FLOAT_DTYPES)
+    return LedgerEntry(
+        kind="op",
+        name=f"{op.name} ({op.type})",
+        requested=str(activations),
+        planned=op.dtype if excused else str(activations),
+        applied=op.dtype,
+        status="as_planned" if excused else "different" if fault else "as_requested",
+        reason=stated if excused else fault,
+    )
+
+
+def _op_fault(op: OpInfo, activations: ActivationScheme) -> str:
+    if activations.mode != "static" or op.dtype in _INDEX_DTYPES:
+        return ""
+    if op.dtype in _FLOAT_DTYPES:
+        return "computes in floating point"
+    if op.dtype not in _ACTIVATION_DTYPES[activations.bits]:
+        return f"computes in {op.dtype}"
+    return ""
+
+
+def _weight_fraction(ledger: Ledger) -> float:
+    weights = [entry for entry in ledger.entries if entry.kind == "weight"]
+    total = sum(entry.size_before_bytes for entry in weights)
+    different = sum(e.size_before_bytes for e in weights if e.status == "different")
+    return different / total if total else 0.0
+
+
+def _op_fraction(ledger: Ledger) -> float:
+    ops = [entry for entry in ledger.entries if entry.kind == "op"]
+    return sum(entry.status == "different" for entry in ops) / len(ops) if ops else 0.0

@@ -1,0 +1,139 @@
+"""Compare what the float model and the artifact gave for the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.core.contract import Contract, OutputSpec
+from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
+from mobilesdk.errors import ArtifactInvalid, InvalidModel
+from mobilesdk.numerics import intervals, metrics
+
+_TOP = 5
+_BATCH_ELEMENTS = 1 << 22  # bounds the memory of the float64 copies
+_CLASSES = frozenset({"classification", "tokens"})
+
+Arrays = Mapping[str, NDArray[Any]]
+Metric = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]
+
+
+def compare(contract: Contract, reference: Arrays, artifact: Arrays) -> ParityReport:
+    """Give every figure of every output, with 95 % intervals where they exist.
+
+    Args:
+        contract: Of the model.
+        reference: Output name → ``[N, ...]`` from the float model; axis 0 counts samples.
+        artifact: The same from the artifact, in the same order of samples.
+
+    Raises:
+        ArtifactInvalid: The artifact's outputs are missing, of another shape, or not finite.
+        InvalidModel: The float model's own outputs are not finite.
+    """
+    outputs = tuple(
+        _compare_output(spec, reference[spec.name], _found(spec, reference, artifact))
+        for spec in contract.outputs
+    )
+    counts = {len(reference[spec.name]) for spec in contract.outputs}
+    if len(counts) != 1:
+        raise ValueError(f"outputs have different numbers of samples: {sorted(counts)}")
+    return ParityReport(sample_count=counts.pop(), outputs=outputs)
+
+
+def _found(spec: OutputSpec, reference: Arrays, artifact: Arrays) -> NDArray[Any]:
+    """Give the artifact's array of an output, if it can be compared at all."""
+    if spec.name not in artifact:
+        raise ArtifactInvalid(f"The artifact gives no output {spec.name!r}.")
+    true, seen = reference[spec.name], artifact[spec.name]
+    if true.shape != seen.shape:
+        raise ArtifactInvalid(
+            f"The output {spec.name!r} has shape {seen.shape[1:]}, not {true.shape[1:]}, "
+            f"over {len(seen)} and {len(true)} samples."
+        )
+    bad = _first_not_finite(true)
+    if bad is not None:
+        raise InvalidModel(
+            f"The float model gives numbers that are not finite in {spec.name!r} for sample {bad}.",
+            hint="look at that sample of the evaluation set, and at divisions, logarithms and "
+            "masks in the model.",
+        )
+    bad = _first_not_finite(seen)
+    if bad is not None:
+        raise ArtifactInvalid(
+            f"The artifact gives numbers that are not finite in {spec.name!r} for sample {bad}; "
+            "the float model does not.",
+            hint="look for numbers that float16 cannot hold: masks of -1e38, squares of large "
+            "activations. float32 precision in the target tells whether that is it.",
+        )
+    return seen
+
+
+def _first_not_finite(values: NDArray[Any]) -> int | None:
+    for index, sample in enumerate(values):
+        if not np.isfinite(sample).all():
+            return index
+    return None
+
+
+def _compare_output(spec: OutputSpec, true: NDArray[Any], seen: NDArray[Any]) -> OutputParity:
+    largest = max(metrics.max_abs_error(a, b) for a, b in _batches(true, seen))
+    found = {"max_abs_error": Estimate(value=largest)}
+    if np.issubdtype(true.dtype, np.floating):
+        found |= _value_figures(true, seen)
+        if spec.kind in _CLASSES and true.ndim > 1 and true.shape[-1] > 1:
+            found |= _class_figures(true, seen)
+    else:
+        found["top1_agreement"] = _mean(_per_sample(metrics.equality, true, seen))
+    return OutputParity(name=spec.name, kind=spec.kind, **found)
+
+
+def _value_figures(true: NDArray[Any], seen: NDArray[Any]) -> dict[str, Estimate]:
+    energies = _per_sample(metrics.energies, true, seen)
+    signal, noise = energies.sum(axis=0)
+    cosines = _per_sample(metrics.cosine, true, seen)
+    return {
+        "sqnr_db": Estimate(
+            value=float(metrics.decibels(signal, noise)),
+            interval=intervals.bootstrap(energies, lambda m: metrics.decibels(m[:, 0], m[:, 1])),
+        ),
+        "cosine": _mean(cosines),
+        "cosine_min": Estimate(value=float(cosines.min())),
+    }
+
+
+def _class_figures(true: NDArray[Any], seen: NDArray[Any]) -> dict[str, Estimate]:
+    found = {"kl": _mean(_per_sample(metrics.kl_divergence, true, seen))}
+    for k, name in ((1, "top1_agreement"), (_TOP, "top5_agreement")):
+        if k < true.shape[-1]:  # among k classes every artifact agrees
+            hits = _per_sample(partial(metrics.top_k_agreement, k=k), true, seen)
+            found[name] = _agreement(hits)
+    return found
+
+
+def _mean(values: NDArray[np.float64]) -> Estimate:
+    return Estimate(
+        value=float(values.mean()),
+        interval=intervals.bootstrap(values[:, np.newaxis], lambda means: means[:, 0]),
+    )
+
+
+def _agreement(shares: NDArray[np.float64]) -> Estimate:
+    """Give an exact interval if each sample agrees or does not, else a bootstrap over samples."""
+    if not np.isin(shares, (0.0, 1.0)).all():
+        return _mean(shares)
+    interval = intervals.clopper_pearson(int(shares.sum()), len(shares))
+    return Estimate(value=float(shares.mean()), interval=interval)
+
+
+def _per_sample(metric: Metric, true: NDArray[Any], seen: NDArray[Any]) -> NDArray[np.float64]:
+    return np.concatenate([metric(a, b) for a, b in _batches(true, seen)])
+
+
+def _batches(true: NDArray[Any], seen: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    size = max(1, _BATCH_ELEMENTS // max(1, true[:1].size))
+    for start in range(0, len(true), size):
+        yield true[start : start + size], seen[start : start + size]
