@@ -7,7 +7,6 @@ or do not fit its tensor is named in ``problems`` instead: the rest of the file 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import FileRejected
 from mobilesdk.flatbuffers.reader import Table, map_file, open_table
 from mobilesdk.flatbuffers.tflite_schema import (
@@ -127,13 +127,6 @@ def read_tflite(source: Path | bytes | memoryview) -> TFLiteModel:
     """
     data = map_file(source) if isinstance(source, Path) else memoryview(source)
     return _Reader(data).model()
-
-
-def signature_order(name: str) -> tuple[str, int]:
-    """Sort key that puts ``args_2`` before ``args_10``."""
-    match = re.fullmatch(r"(.*?)(\d*)", name, re.DOTALL)
-    stem, number = match.groups() if match else (name, "")
-    return stem, int(number or 0)
 
 
 @dataclass
@@ -276,7 +269,7 @@ def _signature(table: Table, subgraphs: Sequence[Subgraph]) -> Signature:
             for item in table.tables(place)
         }
         _check_indices(found.values(), tensors, "tensors")
-        return {name: found[name] for name in sorted(found, key=signature_order)}
+        return {name: found[name] for name in sorted(found, key=natural_order)}
 
     return Signature(
         key=table.string(SignatureField.KEY),

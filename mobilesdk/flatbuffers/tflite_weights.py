@@ -38,6 +38,11 @@ class StoredWeight:
     scales: Tensor | None = None
 
     @property
+    def channel_axis(self) -> int:
+        """Axis of the output channels."""
+        return _CHANNEL_AXIS.get(self.op, 0)
+
+    @property
     def size_bytes(self) -> int:
         """Stored bytes with scales and zero points."""
         size = 0 if self.tensor.data is None else self.tensor.data.nbytes
@@ -63,7 +68,7 @@ class StoredWeight:
                 granularity="per_block",
                 block_size=quantization.block_size,
             )
-        channels = self.tensor.shape[_CHANNEL_AXIS.get(self.op, 0)]
+        channels = self.tensor.shape[self.channel_axis]
         per_channel = quantization.scales.size > 1 or channels == 1
         return WeightScheme(
             encoding="linear",

@@ -1,0 +1,74 @@
+"""Observe ranges in a float LiteRT file, and have ai-edge-quantizer store its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.errors import CompressionIncomplete
+from mobilesdk.graph.litert_interpreter import ObservedInterpreter
+from mobilesdk.numerics.ranges import RangeObserver
+
+Ranges = dict[str, dict[str, NDArray[np.float32]]]
+
+
+def observe_ranges(
+    content: bytes,
+    tensors: Mapping[int, str],
+    samples: Iterable[Sequence[NDArray[Any]]],
+    kind: Literal["minmax", "percentile"],
+    *,
+    threads: int,
+    progress: Callable[[int], None],
+) -> Ranges:
+    """Give the range of every tensor over all samples, as the quantizer takes it.
+
+    Args:
+        content: Bytes of the float file.
+        tensors: Index → name of the tensors to observe.
+        samples: Inputs in the order of the program.
+        kind: How a range follows from the values.
+        threads: How many threads may be used.
+        progress: Called with the number of samples done.
+
+    Raises:
+        StepFailed: There are no samples, or a value is not finite.
+    """
+    interpreter = ObservedInterpreter(content, threads)
+    observers = {index: RangeObserver(kind) for index in tensors}
+    for done, sample in enumerate(samples, start=1):
+        interpreter.run(sample)
+        for index, observer in observers.items():
+            observer.update(interpreter.tensor(index))
+        progress(done)
+    ranges: Ranges = {}
+    for index, observer in observers.items():
+        low, high = observer.range()
+        ranges[tensors[index]] = {
+            "min": np.array([low], np.float32),
+            "max": np.array([high], np.float32),
+        }
+    return ranges
+
+
+def quantize(content: bytes, recipe: list[dict[str, Any]], ranges: Ranges | None) -> bytes:
+    """Store weights, and with ranges also activations, as the recipe says.
+
+    Raises:
+        CompressionIncomplete: The quantizer refuses the recipe.
+    """
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    try:
+        result = Quantizer(content, recipe).quantize(
+            ranges, enable_progress_bar=False, enable_progress_report=False
+        )
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise CompressionIncomplete(
+            f"ai-edge-quantizer cannot store the planned schemes: {error}",
+            hint="choose int8 per channel for the weights that it names.",
+        ) from error
+    return bytes(result.quantized_model)
