@@ -7,6 +7,7 @@ from mobilesdk.targets.files import (
     find_targets,
     load_profile,
     load_target,
+    load_targets,
     shipped,
     shipped_folder,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "find_targets",
     "load_profile",
     "load_target",
+    "load_targets",
     "schemas",
     "shipped",
     "shipped_folder",

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mobilesdk.core.frozen import Frozen
 from mobilesdk.errors import InvalidTarget, suggest
 from mobilesdk.targets.lines import KeyPath
 
 Value = TypeVar("Value", bound=BaseModel)
 
 
-@dataclass(frozen=True, order=True)
-class Fault:
+class Fault(Frozen):
     """One fault.
 
     Attributes:
@@ -35,6 +35,11 @@ class Fault:
     message: str
     hint: str = ""
 
+    @property
+    def place(self) -> tuple[Path, int, str]:
+        """Where it is, for sorting."""
+        return self.path, self.line, self.key
+
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}: {f'{self.key}: ' if self.key else ''}"
         return f"{where}{self.message}{f'; {self.hint}' if self.hint else ''}"
@@ -50,10 +55,11 @@ class Problem:
 
 
 def refuse(faults: Sequence[Fault]) -> InvalidTarget:
-    """Make the error that lists every fault, in the order of the lines."""
-    files = sorted({str(fault.path) for fault in faults})
+    """Make the error that lists every fault, in the order of files and lines."""
+    files = list(dict.fromkeys(str(fault.path) for fault in faults))
+    listed = [str(fault) for fault in sorted(faults, key=lambda fault: fault.place)]
     return InvalidTarget(
-        "\n  ".join([f"{', '.join(files)} has {len(faults)} fault(s):", *map(str, sorted(faults))]),
+        "\n  ".join([f"{', '.join(files)} has {len(faults)} fault(s):", *listed]),
         hint="correct the lines above; `mobilesdk targets --check FILE` checks again.",
     )
 

@@ -65,15 +65,32 @@ def load_target(reference: str | Path) -> Target:
         UsageError: A folder of several.
         InvalidTarget: Lists every fault with its line.
     """
-    found = find_targets(str(reference))
+    found = load_targets(str(reference))
     if len(found) > 1:
         raise UsageError(
-            f"{reference} holds {len(found)} targets.", hint=f"name one, e.g. {found[0]}."
+            f"{reference} holds {len(found)} targets.",
+            hint="name one of its files.",
         )
-    target, faults = _target(found[0])
-    if target is None or faults:
+    return found[0][0]
+
+
+def load_targets(reference: str | None = None) -> list[tuple[Target, Path]]:
+    """Load every target that a reference means, each with the folder that its file is in.
+
+    Args:
+        reference: Name, file or folder; ``None`` for all shipped targets.
+
+    Raises:
+        UnknownName: Neither a name nor a path.
+        UsageError: A folder without target files.
+        InvalidTarget: Lists every fault of every file with its line.
+    """
+    paths = find_targets(str(shipped_folder()) if reference is None else reference)
+    results = [(path, *_target(path)) for path in paths]
+    faults = [fault for _, _, found in results for fault in found]
+    if faults:
         raise refuse(faults)
-    return target
+    return [(target, path.parent) for path, target, _ in results if target is not None]
 
 
 def load_profile(name: str, beside: Path | None = None) -> Profile:
@@ -97,7 +114,15 @@ def load_profile(name: str, beside: Path | None = None) -> Profile:
 
 
 def check_file(path: Path) -> list[Fault]:
-    """Find every fault of a target file, or of a profile file if its folder is ``profiles``."""
+    """Find every fault of a file, or of all files of a folder and of its ``profiles``.
+
+    A file in a folder named ``profiles`` is a profile, any other one a target.
+    """
+    if path.is_dir():
+        files = sorted([*path.glob("*.toml"), *path.glob(f"{PROFILES}/*.toml")])
+        if not files:
+            return [Fault(path=path, line=1, key="", message="a folder without *.toml files")]
+        return [fault for file in files for fault in check_file(file)]
     is_profile = path.resolve().parent.name == PROFILES
     return _profile(path)[1] if is_profile else _target(path)[1]
 
@@ -127,25 +152,38 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, dict[KeyPath, int], list[F
     """Parse a file; give its content and lines, or the fault that makes it unreadable."""
     try:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
-            message = f"larger than {_LARGEST_FILE_BYTES} bytes, so hardly a target"
-            return None, {}, [Fault(path, 1, "", message)]
+            return _unreadable(path, 1, f"larger than {_LARGEST_FILE_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), locate(text), []
     except OSError as error:
-        return None, {}, [Fault(path, 1, "", f"cannot be read: {error.strerror}")]
+        return _unreadable(path, 1, f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        return None, {}, [Fault(path, line, "", "not UTF-8 text")]
+        return _unreadable(path, line, "not UTF-8 text")
+    try:
+        return tomllib.loads(text), locate(text), []
     except tomllib.TOMLDecodeError as error:
         # Python 3.11 gives the place of a syntax error in its message only.
         found = re.search(r"at line (\d+)", str(error))
         line = int(found.group(1)) if found else text.count("\n") + 1
         message = re.sub(r" \(at .*\)$", "", str(error))
-        return None, {}, [Fault(path, line, "", f"not TOML: {message}")]
+        return _unreadable(path, line, f"not TOML: {message}")
+
+
+def _unreadable(
+    path: Path, line: int, message: str
+) -> tuple[None, dict[KeyPath, int], list[Fault]]:
+    return None, {}, [Fault(path=path, line=line, key="", message=message)]
 
 
 def _placed(problems: list[Problem], path: Path, lines: dict[KeyPath, int]) -> list[Fault]:
-    return sorted(
-        Fault(path, line_of(item.path, lines), dotted(item.path), item.message, item.hint)
+    faults = [
+        Fault(
+            path=path,
+            line=line_of(item.path, lines),
+            key=dotted(item.path),
+            message=item.message,
+            hint=item.hint,
+        )
         for item in problems
-    )
+    ]
+    return sorted(faults, key=lambda fault: fault.place)
