@@ -1,0 +1,326 @@
+"""Core ML: an ML Program in an ``.mlpackage``.
+
+What it does
+    Converts the exported program with coremltools, stores every weight by the scheme that its
+    compressor chose, exactly (the values lie on the grid already), and writes the package in
+    canonical bytes.
+
+When to use
+    For Apple devices: Neural Engine, GPU and CPU, iOS 15 and later.
+
+Cost
+    Seconds for the conversion of a mobile network, and about four for the import of coremltools.
+
+Limits
+    Compressed weights need iOS 16; 3-bit, grouped, block-wise, 4-bit linear and joint schemes need
+    iOS 18. Activations are float16 or float32. Inputs and outputs are float32, float16 and 32-bit
+    integers; 64-bit integers become 32-bit ones. Shapes are static. The package does not store
+    ``compute_units``: an app sets them when it loads the model.
+
+References:
+    https://apple.github.io/coremltools/docs-guides/source/opt-overview.html
+    https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.form import Form, Needs
+from mobilesdk.core.ledger import Expectation, ExpectedWeight
+from mobilesdk.core.model import Model, ModelSummary, ModelWeight
+from mobilesdk.core.scheme import (
+    ActivationScheme,
+    CompressionRecord,
+    Request,
+    WeightRecord,
+    WeightScheme,
+)
+from mobilesdk.core.step import StepContext
+from mobilesdk.coreml.canonical import canonicalize
+from mobilesdk.coreml.encode import ConstExpr, Layout, Stored, encode
+from mobilesdk.coreml.limits import limit
+from mobilesdk.errors import CompressionIncomplete
+from mobilesdk.numerics.fingerprint import fingerprint
+from mobilesdk.plugins.contract import ExportOptions, Tool
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mobilesdk.graph.coreml_weights import FoundWeight
+
+plugin_api = 1
+
+_FIRST_IOS18_OPERATIONS = 18
+_STORABLE_DTYPES = ("float32", "float16", "int32", "int64")
+_FLOAT_REASON = "the program computes in float16, and plain weights are stored in that type"
+
+
+class CoreMLOptions(ExportOptions):
+    """The ``[export]`` table.
+
+    Attributes:
+        deployment_target: First iOS version that has to load the package.
+        compute_precision: Type of activations and of weights that are not compressed.
+        compute_units: Where the app will run it.
+    """
+
+    deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS18"
+    compute_precision: Literal["float16", "float32"] = "float16"
+    compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
+
+    @property
+    def ios(self) -> int:
+        """Major version of iOS."""
+        return int(self.deployment_target.removeprefix("iOS"))
+
+
+class CoreMLExporter:
+    """See the module."""
+
+    options = CoreMLOptions
+    tools = (Tool(distribution="coremltools", extra="coreml"),)
+    accepts = frozenset({Form.EXPORTED_PROGRAM})
+    produces = Form.COREML_PACKAGE
+    suffix = ".mlpackage"
+
+    def needs(self, request: Request) -> Needs:
+        """Need nothing: weights lie on their grids, and activations are floats."""
+        del request
+        return Needs.NONE
+
+    def refuse(self, options: CoreMLOptions, request: Request, summary: ModelSummary) -> list[str]:
+        """Give every reason why the deployment target cannot store the request."""
+        reasons = [
+            f"Core ML: {reason} (role {role}, deployment_target = {options.deployment_target!r})."
+            for role, scheme in request.weights.items()
+            if (reason := limit(scheme, options.ios))
+        ]
+        reasons += _refuse_precision(options, request.activations)
+        return reasons + _refuse_contract(options, summary.contract)
+
+    def apply(self, model: Model, options: CoreMLOptions, context: StepContext) -> Model:
+        """Write ``model.mlpackage``, ``expectation.json`` and ``conversion.json``.
+
+        Raises:
+            ConversionFailed: coremltools refused the model, or would have changed it silently.
+            CompressionIncomplete: A weight cannot be stored by its scheme.
+        """
+        from mobilesdk.graph import coreml_convert, coreml_weights
+        from mobilesdk.graph.program import load_program
+        from mobilesdk.graph.roles import weight_nodes
+
+        summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
+        records = _records(model, options, summary)
+        program, notes = coreml_convert.decompose(load_program(model.path))
+        coreml_convert.refuse_silent_faults(program)
+        context.report("converting", 0.1)
+        mil = coreml_convert.to_mil(
+            program,
+            summary.contract,
+            target=options.deployment_target,
+            compute_precision=options.compute_precision,
+            keep_weights=any(record.planned.encoding != "float" for record in records),
+        )
+        values = coreml_weights.weight_values(program)
+        found = coreml_weights.find_weights(
+            mil,
+            {record.name: values[record.name] for record in records},
+            {name: node.name for name, node in weight_nodes(program).items()},
+        )
+        context.report("storing weights", 0.5)
+        _store_weights(mil, records, found, options)
+        package = context.output / f"model{self.suffix}"
+        with tempfile.TemporaryDirectory(dir=context.output) as scratch:
+            written = Path(scratch) / package.name
+            coreml_convert.write_package(
+                mil,
+                written,
+                target=options.deployment_target,
+                compute_units=options.compute_units,
+            )
+            canonicalize(written, package)
+        expectation = Expectation(
+            weights=tuple(_expected(record, values[record.name], found) for record in records),
+            activations=ActivationScheme(bits=16 if _is_half(options) else 32),
+        )
+        sidecars = {
+            "expectation": context.output / "expectation.json",
+            "conversion": context.output / "conversion.json",
+        }
+        sidecars["expectation"].write_text(expectation.model_dump_json(indent=2))
+        sidecars["conversion"].write_text(json.dumps({"notes": notes}, indent=2))
+        return Model(form=self.produces, path=package, traits=model.traits, sidecars=sidecars)
+
+
+def _is_half(options: CoreMLOptions) -> bool:
+    return options.compute_precision == "float16"
+
+
+def _refuse_precision(options: CoreMLOptions, activations: ActivationScheme) -> list[str]:
+    if activations.mode != "float":
+        return [f"Core ML: {activations} activations come with activation calibration, not yet."]
+    bits = 16 if _is_half(options) else 32
+    if activations.bits != bits:
+        return [
+            f"Core ML: {activations} activations are asked for, but compute_precision is "
+            f"{options.compute_precision!r}; begin the profile with method = 'fp16', or change "
+            "compute_precision."
+        ]
+    return []
+
+
+def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
+    reasons = []
+    specs: tuple[InputSpec | OutputSpec, ...] = (*contract.inputs, *contract.outputs)
+    for spec in specs:
+        if spec.dtype not in _STORABLE_DTYPES:
+            reasons.append(f"Core ML: {spec.name!r} is {spec.dtype}; use float32 or int32.")
+        elif spec.dtype == "float16" and options.ios < 16:
+            reasons.append(f"Core ML: {spec.name!r} is float16, which needs iOS16 or later.")
+    return reasons
+
+
+def _records(
+    model: Model, options: CoreMLOptions, summary: ModelSummary
+) -> tuple[WeightRecord, ...]:
+    """Give a record for every weight; plain ones in the type that the program computes in."""
+    compression = CompressionRecord()
+    if "compression" in model.sidecars:
+        data = model.sidecars["compression"].read_bytes()
+        compression = CompressionRecord.model_validate_json(data)
+    by_name = {record.name: record for record in compression.weights}
+    records = (by_name.get(weight.name) or _untouched(weight) for weight in summary.weights)
+    return tuple(_as_stored(record) if _is_half(options) else record for record in records)
+
+
+def _untouched(weight: ModelWeight) -> WeightRecord:
+    return WeightRecord(
+        name=weight.name,
+        role=weight.role,
+        shape=weight.shape,
+        requested=WeightScheme(),
+        planned=WeightScheme(),
+    )
+
+
+def _as_stored(record: WeightRecord) -> WeightRecord:
+    if record.planned.encoding != "float" or record.planned.bits == 16:
+        return record
+    planned = record.planned.model_copy(update={"bits": 16})
+    reason = "; ".join(filter(None, (record.reason, _FLOAT_REASON)))
+    return record.model_copy(update={"planned": planned, "reason": reason})
+
+
+def _store_weights(
+    mil: Any,
+    records: tuple[WeightRecord, ...],
+    found: dict[str, FoundWeight],
+    options: CoreMLOptions,
+) -> None:
+    stored: dict[str, WeightRecord] = {}
+    for record in records:
+        weight = found.get(record.name)
+        if weight is None:
+            if record.planned.encoding != "float" or record.planned.sparsity:
+                raise CompressionIncomplete(
+                    f"{record.name} is to be {record.planned}, but coremltools has merged it with "
+                    "other constants.",
+                    hint="leave this weight out of the compression.",
+                )
+            continue
+        name = weight.constant.name
+        if name in stored:
+            _refuse_conflict(stored[name], record)
+            continue
+        stored[name] = record
+        expression = _encode(record, weight, options)
+        if expression is not None:
+            _replace(mil, weight.constant, expression)
+
+
+def _refuse_conflict(first: WeightRecord, second: WeightRecord) -> None:
+    if first.planned != second.planned:
+        raise CompressionIncomplete(
+            f"{first.name} and {second.name} are one constant, but are to be {first.planned} and "
+            f"{second.planned}.",
+            hint="ask for one scheme for both roles.",
+        )
+
+
+def _encode(record: WeightRecord, weight: FoundWeight, options: CoreMLOptions) -> ConstExpr | None:
+    layout = Layout(
+        channel_axis=weight.channel_axis,
+        block_axis=weight.block_axis,
+        scale_type=np.float16 if _is_half(options) else np.float32,
+        packed=options.ios < _FIRST_IOS18_OPERATIONS,
+    )
+    try:
+        return encode(weight.values, record.planned, layout)
+    except CompressionIncomplete as error:
+        raise CompressionIncomplete(
+            f"{record.name} cannot be stored as {record.planned}: {error.message}"
+        ) from error
+
+
+def _replace(mil: Any, constant: Any, expression: ConstExpr) -> None:
+    """Put a compressed constant, under the same name, in the place of a plain one."""
+    block = mil.functions["main"]
+    with block:
+        results = _build(expression, constant, constant.name)
+        block.replace_uses_of_var_after_op(
+            anchor_op=results[0].op,
+            old_var=constant.outputs[0],
+            new_var=results[0],
+            no_check_var_types=True,
+        )
+        block.remove_ops([constant])
+
+
+def _build(expression: ConstExpr, before: Any, name: str) -> tuple[Any, ...]:
+    from coremltools.converters.mil.mil import Builder
+
+    arguments: dict[str, Any] = {
+        parameter: _typed(value) if isinstance(value, Stored) else value
+        for parameter, value in expression.arguments.items()
+    }
+    if expression.inner is not None:
+        inner = _build(expression.inner, before, f"{name}_values")
+        arguments |= zip(expression.results, inner, strict=True)
+    built = getattr(Builder, expression.op)(**arguments, before_op=before, name=name)
+    return built if isinstance(built, tuple) else (built,)
+
+
+def _typed(stored: Stored) -> NDArray[Any]:
+    """Mark integers below 8 bits in the way that coremltools knows them by."""
+    from coremltools.converters.mil.mil import types
+
+    if stored.bits >= 8:
+        return stored.values
+    sign = "u" if stored.values.dtype.kind == "u" else ""
+    builtin = types.string_to_builtin(f"{sign}int{stored.bits}")
+    return stored.values.astype(types.nptype_from_builtin(builtin))
+
+
+def _expected(
+    record: WeightRecord, values: NDArray[np.float32], found: dict[str, FoundWeight]
+) -> ExpectedWeight:
+    weight = found.get(record.name)
+    return ExpectedWeight(
+        name=record.name,
+        artifact_name=weight.constant.name if weight else "",
+        shape=record.shape,
+        requested=record.requested,
+        planned=record.planned,
+        reason=record.reason,
+        fingerprint=fingerprint(values),
+    )
+
+
+PLUGIN = CoreMLExporter()

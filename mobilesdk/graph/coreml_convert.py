@@ -1,0 +1,212 @@
+"""From an exported program to an ML Program with coremltools, without its silent faults.
+
+coremltools is imported inside functions, by `import_coremltools`, which keeps it apart from
+packages that it clashes with.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.errors import ConversionFailed, StepFailed
+
+# coremltools imports each of these when it is there, and needs none. TensorFlow beside triton ends
+# the process with a segmentation fault; executorch adds a file to every package.
+_HIDDEN = ("tensorflow", "executorch", "torchao", "sklearn")
+
+_aten = torch.ops.aten
+_NEEDS_FULL_DECOMPOSITION = {
+    "aten::lstm": "an LSTM",
+    "aten::gru": "a GRU",
+    "aten::rnn_tanh": "an RNN",
+    "aten::rnn_relu": "an RNN",
+    "aten::new_ones": "new_ones",
+}
+# Passes that merge an op into the weight before it, and so move the weight off its grid.
+_WEIGHT_CHANGING_PASSES = {"common::fuse_conv_scale", "common::fuse_conv_batchnorm"}
+_ARRAY_TYPES = {
+    "float32": np.float32,
+    "float16": np.float16,
+    "int32": np.int32,
+    "int64": np.int32,  # ML Programs take no 64-bit integers
+}
+_HINTS = (
+    (r"upsample_nearest_exact", "use mode='nearest', or resize by a whole factor."),
+    (r"bicubic", "use mode='bilinear'."),
+    (r"unfold|stft|fft|complex", "write the transform as conv1d with a precomputed DFT matrix."),
+    (r"index_copy", "write the cache with torch.where(position == index, new, cache)."),
+    (r"Unsupported fx node|not implemented|not been implemented", "replace the op by others."),
+)
+
+
+def import_coremltools() -> Any:
+    """Import coremltools with the packages hidden that it clashes with.
+
+    Raises:
+        StepFailed: TensorFlow is in this process already: both together end in a segmentation
+            fault.
+    """
+    if sys.modules.get("tensorflow") is not None:
+        raise StepFailed(
+            "coremltools cannot run in a process that has imported TensorFlow.",
+            hint="run each toolchain in a process of its own.",
+        )
+    for name in _HIDDEN:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None: import raises
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of coremltools and its dependencies, not ours
+        import coremltools
+
+    return coremltools
+
+
+def decompose(
+    program: torch.export.ExportedProgram,
+) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
+    """Rewrite what coremltools has no converter for, where torch knows how.
+
+    Returns:
+        The program, and what was done to it, one sentence each.
+    """
+    names = {
+        node.target.name().split(".")[0]
+        for node in program.graph.nodes
+        if isinstance(node.target, torch._ops.OpOverload)
+    }
+    found = sorted(
+        {_NEEDS_FULL_DECOMPOSITION[name] for name in names & _NEEDS_FULL_DECOMPOSITION.keys()}
+    )
+    if not found:
+        return program, ()
+    note = (
+        f"Core ML: {', '.join(found)} decomposed by torch; recurrent layers are unrolled in time."
+    )
+    return program.run_decompositions(), (note,)
+
+
+def refuse_silent_faults(program: torch.export.ExportedProgram) -> None:
+    """Refuse the ops that coremltools converts without an error into something else.
+
+    Raises:
+        ConversionFailed: With the node named.
+    """
+    for node in program.graph.nodes:
+        name = str(node.target)
+        if name.startswith("aten._upsample_") and "_aa" in name:
+            raise ConversionFailed(
+                f"{node.name}: coremltools drops antialias=True when it resizes.",
+                hint="resize without antialias inside the model, or before it.",
+            )
+        if node.target is _aten.gelu.default and _approximation(node) != "none":
+            raise ConversionFailed(
+                f"{node.name}: coremltools replaces gelu(approximate='tanh') by the exact one.",
+                hint="use nn.GELU() if the exact one is meant, or write the formula out.",
+            )
+
+
+def _approximation(node: torch.fx.Node) -> str:
+    return str(node.kwargs.get("approximate", node.args[1] if len(node.args) > 1 else "none"))
+
+
+def to_mil(
+    program: torch.export.ExportedProgram,
+    contract: Contract,
+    *,
+    target: str,
+    compute_precision: str,
+    keep_weights: bool,
+) -> Any:
+    """Convert to a coremltools program in memory.
+
+    Args:
+        program: Flat, in the contract's order.
+        contract: Names and dtypes of inputs and outputs.
+        target: ``iOS15`` … ``iOS18``.
+        compute_precision: ``float16`` or ``float32``.
+        keep_weights: Whether ops may not be merged into the weights before them.
+
+    Raises:
+        ConversionFailed: coremltools refused, or a constant is not finite any more.
+    """
+    ct = import_coremltools()
+    pipeline = ct.PassPipeline.DEFAULT
+    if keep_weights:
+        pipeline.remove_passes(_WEIGHT_CHANGING_PASSES)
+    inputs = [
+        ct.TensorType(name=spec.name, shape=spec.shape, dtype=_ARRAY_TYPES[spec.dtype])
+        for spec in contract.inputs
+    ]
+    outputs = [
+        ct.TensorType(name=spec.name, dtype=_ARRAY_TYPES[spec.dtype]) for spec in contract.outputs
+    ]
+    mil = _convert(
+        ct,
+        program,
+        convert_to="milinternal",
+        inputs=inputs,
+        outputs=outputs,
+        minimum_deployment_target=getattr(ct.target, target),
+        compute_precision=getattr(ct.precision, compute_precision.upper()),
+        pass_pipeline=pipeline,
+    )
+    _refuse_infinite(mil, compute_precision)
+    return mil
+
+
+def write_package(mil: Any, path: Path, *, target: str, compute_units: str) -> None:
+    """Write a coremltools program as a package."""
+    ct = import_coremltools()
+    model = _convert(
+        ct,
+        mil,
+        convert_to="mlprogram",
+        minimum_deployment_target=getattr(ct.target, target),
+        compute_units=getattr(ct.ComputeUnit, compute_units.upper()),
+        pass_pipeline=ct.PassPipeline.CLEANUP,
+        skip_model_load=True,
+    )
+    model.save(str(path))
+
+
+def _convert(ct: Any, source: Any, **options: Any) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the converter, about torch and numpy
+            return ct.convert(source, **options)
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RuntimeError,  # NotImplementedError too
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        hints = (hint for pattern, hint in _HINTS if re.search(pattern, reason))
+        raise ConversionFailed(f"coremltools: {reason}", hint=next(hints, "")) from error
+
+
+def _refuse_infinite(mil: Any, compute_precision: str) -> None:
+    for function in mil.functions.values():
+        for operation in function.operations:
+            value = operation.outputs[0].val if operation.op_type == "const" else None
+            if isinstance(value, str | bytes | bool) or value is None:
+                continue
+            array = np.asarray(value)
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                users = ", ".join(op.name for op in operation.outputs[0].child_ops)
+                raise ConversionFailed(
+                    f"The constant {operation.name} of {users} is not finite in "
+                    f"{compute_precision}.",
+                    hint="keep constants within 65504 (a mask can be -1e4), or set "
+                    'compute_precision = "float32".',
+                )
