@@ -1,0 +1,115 @@
+"""What makes a calibration or evaluation set unusable, each with the reason and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.core.contract import InputSpec, TokenInput
+from mobilesdk.data.noise import is_noise
+from mobilesdk.data.sample import Sample
+from mobilesdk.data.stored import SampleRecord
+from mobilesdk.errors import InvalidDataset
+
+SMALLEST_COUNT = 32
+LARGEST_DUPLICATE_RATIO = 0.1
+
+
+def check_sample(sample: Sample, specs: Sequence[InputSpec]) -> None:
+    """Check one sample by itself.
+
+    Raises:
+        InvalidDataset: It is constant, pure noise or not finite, or ids lie outside the vocabulary.
+    """
+    for spec in specs:
+        array = sample.arrays[spec.name]
+        _check_finite(array, spec.name, sample.name)
+        if isinstance(spec.preparation, TokenInput):
+            _check_ids(array, spec.preparation, spec.name, sample.name)
+    if all(_is_constant(array) for array in sample.arrays.values()):
+        raise InvalidDataset(
+            f"{sample.name} is constant: one value everywhere.",
+            hint="remove it; ranges and parity of a real input cannot be learnt from it.",
+        )
+    if sample.luminance is not None and is_noise(sample.luminance):
+        raise InvalidDataset(
+            f"{sample.name} is pure noise: neighbouring pixels have nothing in common.",
+            hint="use images like those that the model will see; noise gives useless ranges.",
+        )
+
+
+def check_count(count: int, *, allow_small: bool) -> None:
+    """Check that there are enough samples.
+
+    Raises:
+        InvalidDataset: There are fewer than 32, and that is not allowed.
+    """
+    if count < SMALLEST_COUNT and not allow_small:
+        raise InvalidDataset(
+            f"There are {count} samples; {SMALLEST_COUNT} are the least that ranges can rest on.",
+            hint="add samples, or pass --allow-small-calibration if you accept worse ranges.",
+        )
+
+
+def check_duplicates(records: Sequence[SampleRecord]) -> None:
+    """Check that at most a tenth of the samples repeat another one, value for value.
+
+    Raises:
+        InvalidDataset: More do; names one pair.
+    """
+    first: dict[str, str] = {}
+    repeats = [
+        (record.name, first[record.digest])
+        for record in records
+        if first.setdefault(record.digest, record.name) != record.name
+    ]
+    if len(repeats) > LARGEST_DUPLICATE_RATIO * len(records):
+        one, other = repeats[0]
+        raise InvalidDataset(
+            f"{len(repeats)} of {len(records)} samples repeat another one, "
+            f"e.g. {one} is the same as {other}.",
+            hint="keep each sample once.",
+        )
+
+
+def check_disjoint(records: Sequence[SampleRecord], others: Sequence[SampleRecord]) -> None:
+    """Check that no sample of one set is in the other, under whatever name.
+
+    Raises:
+        InvalidDataset: One is; names both.
+    """
+    known = {record.digest: record.name for record in others}
+    shared = [(record.name, known[record.digest]) for record in records if record.digest in known]
+    if shared:
+        one, other = shared[0]
+        raise InvalidDataset(
+            f"{len(shared)} sample(s) of the evaluation set are in the calibration set too, "
+            f"e.g. {one} is the same as {other} there.",
+            hint="split the sets, by photo or by document, before cutting samples from them.",
+        )
+
+
+def _check_finite(array: NDArray[Any], name: str, sample: str) -> None:
+    if not bool(np.isfinite(array).all()):
+        raise InvalidDataset(
+            f"The input {name!r} of {sample} holds infinite values or NaN.",
+            hint="remove the sample, or mend what prepares it.",
+        )
+
+
+def _check_ids(array: NDArray[Any], tokens: TokenInput, name: str, sample: str) -> None:
+    low, high = int(array.min()), int(array.max())
+    size = tokens.vocabulary_size
+    if low < 0 or (size is not None and high >= size):
+        bound = "" if size is None else f" … {size - 1}"
+        raise InvalidDataset(
+            f"The input {name!r} of {sample} holds ids of {low} … {high}, outside of 0{bound}.",
+            hint="use the tokenizer that belongs to the model.",
+        )
+
+
+def _is_constant(array: NDArray[Any]) -> bool:
+    return bool((array == array.reshape(-1)[0]).all())

@@ -1,0 +1,179 @@
+"""Read a folder of images, prepared as the contract says."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mobilesdk.core.contract import Contract, ImageInput, InputSpec
+from mobilesdk.data.sample import Sample
+from mobilesdk.errors import InvalidDataset
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
+_MODES = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr", "LA", "PA", "RGBA"})  # 8 bits at most
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of R, G, B; ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """All images in a folder and its subfolders, in the order of their paths."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    spec: InputSpec
+    kind: Literal["images"] = "images"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Sample]:
+        preparation = image_of(self.spec)
+        for path in self.files:
+            name = path.relative_to(self.folder).as_posix()
+            image = _read(path, name)
+            yield Sample(
+                name=name,
+                arrays={self.spec.name: _prepare(image, preparation, self.spec)},
+                luminance=np.asarray(image, np.float32) @ _LUMINANCE,
+            )
+
+
+def open_images(folder: Path, contract: Contract) -> ImageFolder:
+    """Find the images of a folder; hidden files are passed over.
+
+    Raises:
+        InvalidDataset: The model does not take one image and nothing else, or a link leads out of
+            the folder.
+    """
+    if len(contract.inputs) != 1:
+        names = ", ".join(each.name for each in contract.inputs)
+        raise InvalidDataset(
+            f"{folder} is a folder of images, but the model has {len(contract.inputs)} inputs "
+            f"({names}).",
+            hint="give a .npz file with one array for each input.",
+        )
+    spec = contract.inputs[0]
+    if not isinstance(spec.preparation, ImageInput):
+        raise InvalidDataset(
+            f"{folder} is a folder of images, but the contract does not say how an image becomes "
+            f"the input {spec.name!r}.",
+            hint=_lines_to_add(spec),
+        )
+    if spec.shape[0] != 1:
+        raise InvalidDataset(
+            f"The model takes {spec.shape[0]} images at once.",
+            hint="give example inputs with a batch of 1.",
+        )
+    return ImageFolder(folder, tuple(sorted(_files(folder))), spec)
+
+
+def image_of(spec: InputSpec) -> ImageInput:
+    """Give the preparation of an input that is known to be an image."""
+    if not isinstance(spec.preparation, ImageInput):
+        raise TypeError(f"{spec.name} is no image")
+    return spec.preparation
+
+
+def _lines_to_add(spec: InputSpec) -> str:
+    height, width = spec.shape[-2:] if len(spec.shape) == 4 else (224, 224)
+    return (
+        "return a ModelSpec with the preparation that the model was trained with, e.g.\n"
+        "    from mobilesdk import ImageInput, ModelSpec\n"
+        "    return ModelSpec(module, example_inputs, inputs={\n"
+        f'        "{spec.name}": ImageInput(size=({height}, {width}), mean=127.5, std=127.5)}})\n'
+        "or give a .npz or .npy file of prepared arrays."
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    root = folder.resolve()
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in [*folders, *names]:
+            path = Path(place, name)
+            if name.startswith("."):
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise InvalidDataset(
+                    f"{path} is a link that leads out of the folder.",
+                    hint="copy the images into the folder.",
+                )
+            if path.is_symlink() and path.is_dir():
+                raise InvalidDataset(
+                    f"{path} is a link to a folder.", hint="give the folder that it leads to."
+                )
+            if not path.is_dir():
+                yield path
+
+
+def _read(path: Path, name: str) -> Image.Image:
+    """Read an image upright, as RGB.
+
+    Raises:
+        InvalidDataset: The file is no image, or not one with one meaning as 8-bit RGB.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow only warns of images that are too large
+            with Image.open(path, formats=_FORMATS) as image:
+                _refuse_ambiguous(image, name)
+                image.load()
+                return ImageOps.exif_transpose(image).convert("RGB")
+    except InvalidDataset:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidDataset(
+            f"{name} has more pixels than an image should: {error}", hint="scale it down."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise InvalidDataset(
+            f"{name} is not an image.",
+            hint=f"remove it, or convert it; these are read: {', '.join(_FORMATS)}.",
+        ) from error
+    except (OSError, SyntaxError, ValueError, Warning) as error:
+        raise InvalidDataset(
+            f"{name} cannot be read: {error}", hint="replace or remove the damaged file."
+        ) from error
+
+
+def _refuse_ambiguous(image: Image.Image, name: str) -> None:
+    if image.mode not in _MODES:
+        raise InvalidDataset(
+            f"{name} has pixels of mode {image.mode}, not of 8 bits.", hint="convert it to RGB."
+        )
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a photo and previews
+        raise InvalidDataset(f"{name} has several frames.", hint="save one frame as a file.")
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (
+        255,
+        255,
+    ):
+        raise InvalidDataset(
+            f"{name} is transparent in places.", hint="lay it over the background that it needs."
+        )
+
+
+def _prepare(image: Image.Image, preparation: ImageInput, spec: InputSpec) -> NDArray[Any]:
+    """Scale and normalise an image.
+
+    Returns:
+        ``[1, 3, H, W]`` or ``[1, H, W, 3]``, by the layout, in the dtype of the input.
+    """
+    height, width = preparation.size
+    if preparation.resize == "crop":
+        scaled = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    else:
+        scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(scaled, np.float32)
+    mean, std = (np.asarray(x, np.float32) for x in (preparation.mean, preparation.std))
+    values = (pixels - mean) / std
+    if preparation.layout == "NCHW":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values[np.newaxis], np.dtype(spec.dtype))

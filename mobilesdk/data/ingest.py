@@ -1,0 +1,104 @@
+"""Check a set, prepare it by the contract, and store it for all later steps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilesdk.core.contract import Contract, InputSpec
+from mobilesdk.data.checks import check_count, check_disjoint, check_duplicates, check_sample
+from mobilesdk.data.sample import Source
+from mobilesdk.data.source import open_samples
+from mobilesdk.data.stored import (
+    INDEX_NAME,
+    SampleIndex,
+    SampleRecord,
+    StoredInput,
+    StoredSamples,
+    array_path,
+)
+from mobilesdk.errors import WriteFailed
+
+
+def ingest(
+    path: Path,
+    contract: Contract,
+    output: Path,
+    *,
+    allow_small: bool = False,
+    disjoint_from: StoredSamples | None = None,
+    report: Callable[..., None] = lambda *_: None,
+) -> StoredSamples:
+    """Check, prepare and store a set.
+
+    Args:
+        path: A folder of images, a ``.npz`` or a ``.npy``.
+        contract: Of the model.
+        output: An empty folder. Gets ``<input>.npy`` for each input, ``[count, *shape]``, and
+            ``samples.json`` (`SampleIndex`), written last.
+        allow_small: Accept fewer than 32 samples.
+        disjoint_from: A set with which this one must share no sample.
+        report: Called with a message and the share done (0 … 1).
+
+    Returns:
+        The stored set.
+
+    Raises:
+        InvalidDataset: The set cannot be used.
+        WriteFailed: The file system refused a write.
+    """
+    source = open_samples(path, contract)
+    check_count(len(source), allow_small=allow_small)
+    try:
+        records = _store(source, contract.inputs, output, report)
+        check_duplicates(records)
+        if disjoint_from is not None:
+            check_disjoint(records, disjoint_from.index.samples)
+        index = SampleIndex(
+            kind=source.kind,
+            count=len(records),
+            digest=_digest(records),
+            inputs=tuple(
+                StoredInput(name=spec.name, shape=spec.shape, dtype=spec.dtype)
+                for spec in contract.inputs
+            ),
+            samples=tuple(records),
+        )
+        (output / INDEX_NAME).write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise WriteFailed(f"The samples cannot be written to {output}: {error}") from error
+    return StoredSamples(output)
+
+
+def _store(
+    source: Source, specs: Sequence[InputSpec], output: Path, report: Callable[..., None]
+) -> list[SampleRecord]:
+    arrays = {spec.name: _create(output, spec, len(source)) for spec in specs}
+    records = []
+    for place, sample in enumerate(source):
+        check_sample(sample, specs)
+        for name, array in arrays.items():
+            array[place] = sample.arrays[name]
+        records.append(SampleRecord(name=sample.name, digest=sample.digest()))
+        report(f"{place + 1} of {len(source)} samples", (place + 1) / len(source))
+    for array in arrays.values():
+        array.flush()
+    return records
+
+
+def _create(output: Path, spec: InputSpec, count: int) -> np.memmap[Any, Any]:
+    path = array_path(output, spec.name)
+    shape = (count, *spec.shape)
+    npy: Any = np.lib.format  # numpy has no types for this function
+    created: np.memmap[Any, Any] = npy.open_memmap(
+        path, mode="w+", dtype=np.dtype(spec.dtype), shape=shape
+    )
+    return created
+
+
+def _digest(records: Sequence[SampleRecord]) -> str:
+    return hashlib.sha256("".join(record.digest for record in records).encode()).hexdigest()

@@ -1,0 +1,49 @@
+"""One sample, and what a source of samples offers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SourceKind = Literal["images", "npz", "npy"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample, prepared for the model.
+
+    Attributes:
+        name: What a person calls it: a path within the folder, ``sample 12`` in an array.
+        arrays: Input name → array of the contract's shape and dtype.
+        luminance: ``float32[H, W]``, 0…255, at the image's own resolution; ``None`` if it is none.
+    """
+
+    name: str
+    arrays: Mapping[str, NDArray[Any]]
+    luminance: NDArray[np.float32] | None = None
+
+    def digest(self) -> str:
+        """SHA-256 over names, dtypes, shapes and values of all inputs, in order."""
+        digest = hashlib.sha256()
+        for name, array in self.arrays.items():
+            digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+class Source(Protocol):
+    """A set as the user has it: a fixed number of samples in a fixed order."""
+
+    @property
+    def kind(self) -> SourceKind:
+        """What it is."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sample]: ...

@@ -1,0 +1,99 @@
+"""A set as the pipeline stores it: one ``.npy`` for each input, and ``samples.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mobilesdk.core.contract import DType
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.data.sample import SourceKind
+from mobilesdk.errors import FileRejected
+
+INDEX_NAME = "samples.json"
+
+
+class SampleRecord(Frozen):
+    """One sample: what a person calls it, and the SHA-256 of its prepared values."""
+
+    name: str
+    digest: str
+
+
+class StoredInput(Frozen):
+    """One input: its name and the shape and dtype of a sample, batch axis first."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+
+
+class SampleIndex(Frozen):
+    """``samples.json``.
+
+    Attributes:
+        schema_version: Of this file.
+        kind: What the set was made from.
+        count: Number of samples.
+        digest: SHA-256 over the digests of the samples, in order.
+        inputs: In the contract's order.
+        samples: In order.
+    """
+
+    schema_version: Literal[1] = 1
+    kind: SourceKind
+    count: int
+    digest: str
+    inputs: tuple[StoredInput, ...]
+    samples: tuple[SampleRecord, ...]
+
+
+class StoredSamples:
+    """The samples in a folder that `ingest` wrote, mapped into memory as they are needed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a stored set.
+
+        Raises:
+            FileRejected: The folder does not hold what its index says.
+        """
+        try:
+            self.index = SampleIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
+            self._arrays = {each.name: _map(folder, each, self.index) for each in self.index.inputs}
+        except (OSError, ValidationError, ValueError) as error:
+            raise FileRejected(
+                f"{folder} is no stored set of samples: {error}",
+                hint="clear the cache and build again.",
+            ) from error
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all samples."""
+        return self.index.digest
+
+    def __len__(self) -> int:
+        return self.index.count
+
+    def __iter__(self) -> Iterator[Mapping[str, NDArray[np.generic[Any]]]]:
+        for place in range(len(self)):
+            yield {name: array[place] for name, array in self._arrays.items()}
+
+
+def array_path(folder: Path, name: str) -> Path:
+    """Give the file with the values of an input, ``[count, *shape]``."""
+    return folder / f"{name}.npy"
+
+
+def _map(folder: Path, stored: StoredInput, index: SampleIndex) -> NDArray[Any]:
+    if not stored.name.isidentifier():
+        raise ValueError(f"{stored.name!r} is no name of an input")
+    array = np.load(array_path(folder, stored.name), mmap_mode="r", allow_pickle=False)
+    expected = (index.count, *stored.shape)
+    if array.shape != expected or array.dtype != np.dtype(stored.dtype):
+        raise ValueError(f"{stored.name} is {array.dtype}{array.shape}, not {expected}")
+    return np.asarray(array)
