@@ -281,9 +281,7 @@ def _cache() -> Cache:
     return Cache(default_root())
 
 
-def _workers(
-    seconds: float = TIME_LIMIT_S, memory_bytes: int = MEMORY_LIMIT_BYTES
-) -> Workers:
+def _workers(seconds: float = TIME_LIMIT_S, memory_bytes: int = MEMORY_LIMIT_BYTES) -> Workers:
     from mobilesdk.pipeline.launch import Limits, Workers
 
     return Workers(Limits(seconds, memory_bytes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -18,21 +17,13 @@ from pydantic import (
 )
 
 from mobilesdk.core.contract import Contract
+from mobilesdk.core.gate import Gate, Verification
+from mobilesdk.core.parity import ParityReport
 from mobilesdk.errors import FileRejected
 
 SCHEMA_VERSION = "1.0"
 MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 64 << 20
-
-
-class Verification(StrEnum):
-    """How the numbers of an artifact were checked, on this side of a device."""
-
-    VERIFIED_ON_HOST = "verified_on_host"
-    VERIFIED_BY_REFERENCE = "verified_by_reference"
-    NOT_EVALUATED = "not_evaluated"
-    UNVERIFIABLE = "unverifiable"
-    FAILED_GATE = "failed_gate"
 
 
 class Tolerant(BaseModel):
@@ -99,8 +90,8 @@ class Variant(Tolerant):
     verification: Verification
     verification_reason: str = ""
     device: Literal["not_measured"] = "not_measured"
-    gates: tuple[dict[str, Any], ...]
-    parity: dict[str, Any] | None
+    gates: tuple[Gate, ...]
+    parity: ParityReport | None
     calibration: SetEntry | None
     evaluation: SetEntry | None
     tools: dict[str, str]

@@ -38,7 +38,8 @@ def command(
             listener=progress.listen,
         )
     if junit is not None:
-        write_file(junit, junit_xml(result))
+        messages = {(f.model, f.target): f.message for f in result.failures}
+        write_file(junit, junit_xml(result.manifest, messages))
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:

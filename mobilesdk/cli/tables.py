@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from mobilesdk.bundle.manifest import Variant, Verification
+from mobilesdk.bundle.manifest import Variant
 from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.gate import Gate, Verification
+from mobilesdk.core.parity import Estimate, ParityReport
 from mobilesdk.core.plan import Plan, Unreachable
 from mobilesdk.pipeline.build import BuildResult
 from mobilesdk.pipeline.doctor import Diagnosis
+from mobilesdk.pipeline.verification import VerifyReport
 from mobilesdk.units import format_bytes, format_decibels, format_ratio
 
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -110,28 +112,30 @@ def _variant_cells(variant: Variant) -> tuple[str, ...]:
     )
 
 
-def _parity_cells(parity: dict[str, Any] | None) -> tuple[str, str]:
-    if parity is None:
+def _parity_cells(parity: ParityReport | None) -> tuple[str, str]:
+    """Give the SQNR and the agreement (or the cosine) of the worst output."""
+    outputs = () if parity is None else parity.outputs
+    if not outputs:
         return "–", "–"
-    worst = min(parity["outputs"], key=lambda output: _decibels(output["sqnr_db"]))
-    sqnr = format_decibels(_decibels(worst["sqnr_db"]))
-    top1 = worst.get("top1_agreement")
+    worst = min(outputs, key=lambda output: _value(output.sqnr_db, float("inf")))
+    sqnr = "–" if worst.sqnr_db is None else format_decibels(worst.sqnr_db.value)
+    top1 = worst.top1_agreement
     if top1 is None:
-        return sqnr, f"cosine {worst['cosine_mean']:.4f}"
-    low, high = worst["top1_agreement_interval"]
-    return sqnr, f"{format_ratio(top1)} [{100 * low:.1f}–{100 * high:.1f}]"
+        return sqnr, f"cosine {_value(worst.cosine, float('nan')):.4f}"
+    low, high = top1.interval or (top1.value, top1.value)
+    return sqnr, f"{format_ratio(top1.value)} [{100 * low:.1f}–{100 * high:.1f}]"
 
 
-def _decibels(value: float | None) -> float:
-    return float("inf") if value is None else value
+def _value(estimate: Estimate | None, missing: float) -> float:
+    return missing if estimate is None else estimate.value
 
 
-def _gate_summary(gates: tuple[dict[str, Any], ...]) -> str:
-    counts = Counter(gate["verdict"] for gate in gates)
+def _gate_summary(gates: tuple[Gate, ...]) -> str:
+    counts = Counter(gate.verdict for gate in gates)
     failed = [
-        f"{gate['name']} {gate['value']:.4g} (limit {gate['limit']:g} {gate['unit']})"
+        f"{gate.name} {gate.value:.4g} (limit {gate.limit:.4g} {gate.unit})"
         for gate in gates
-        if gate["verdict"] == "failed"
+        if gate.verdict == "failed"
     ]
     parts = [f"[green]{counts['passed']} passed[/]"] if counts["passed"] else []
     parts += [f"[red]{text}[/]" for text in failed]
@@ -209,3 +213,16 @@ def _weight_table(info: ArtifactInfo) -> Table:
             f"{weight.fingerprint.abs_max:.4g}" if weight.finite else "[red]not finite[/]",
         )
     return table
+
+
+def print_verification(report: VerifyReport) -> None:
+    """Print what was checked of a bundle or an artifact."""
+    out = console()
+    table = Table(title=f"{report.path}", title_justify="left")
+    for column in ("what", "check", "verdict", "detail"):
+        table.add_column(column, overflow="fold")
+    colours = {"passed": "green", "failed": "red", "not_evaluated": "yellow"}
+    for check in report.checks:
+        verdict = f"[{colours[check.verdict]}]{check.verdict.replace('_', ' ')}[/]"
+        table.add_row(escape(check.subject), check.name, verdict, escape(check.detail))
+    out.print(table)

@@ -17,9 +17,9 @@ from mobilesdk.bundle.manifest import (
     ModelEntry,
     SetEntry,
     Variant,
-    Verification,
 )
 from mobilesdk.bundle.writing import new_folder
+from mobilesdk.core.gate import Verification
 from mobilesdk.data import StoredSamples
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.pipeline.cache import Cache
@@ -27,7 +27,7 @@ from mobilesdk.pipeline.job import read_outcome
 from mobilesdk.pipeline.keys import tool_versions
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.task_graph import Graph, VariantTasks
-from mobilesdk.verify.artifact import LEDGER_NAME, VERDICT_NAME, Verdict
+from mobilesdk.verify.variant import EXPECTED_NAME, LEDGER_NAME, RECORD_NAME, VariantRecord
 
 _ROLES = {"variants": "artifact", "goldens": "golden", "records": "record", "assets": "asset"}
 
@@ -35,9 +35,7 @@ _ROLES = {"variants": "artifact", "goldens": "golden", "records": "record", "ass
 class Assembler:
     """Writes one bundle."""
 
-    def __init__(
-        self, graph: Graph, failures: Mapping[str, MobileSDKError], cache: Cache
-    ) -> None:
+    def __init__(self, graph: Graph, failures: Mapping[str, MobileSDKError], cache: Cache) -> None:
         self._graph = graph
         self._failures = failures
         self._cache = cache
@@ -94,7 +92,9 @@ class Assembler:
         reference = self._cache.folder(self._graph.references[name])
         goldens = f"goldens/{name}"
         for part in ("inputs", "outputs"):
-            _copy(reference / f"golden_{part}.safetensors", folder / f"{goldens}/{part}.safetensors")
+            _copy(
+                reference / f"golden_{part}.safetensors", folder / f"{goldens}/{part}.safetensors"
+            )
         variants = [v for v in self._graph.variants if v.model.request.name == name]
         built = [variant for variant in variants if self.failure_of(variant) is None]
         source, _, function = model.request.reference.rpartition(":")
@@ -114,9 +114,9 @@ class Assembler:
     def _variant(self, variant: VariantTasks, order: int, folder: Path) -> Variant:
         name, target = variant.model.request.name, variant.target
         verified = self._cache.folder(variant.verify)
-        verdict = Verdict.model_validate_json((verified / VERDICT_NAME).read_bytes())
+        record = VariantRecord.model_validate_json((verified / RECORD_NAME).read_bytes())
         artifact = self._store_artifact(variant, folder)
-        expected = verified / "expected.safetensors"
+        expected = verified / EXPECTED_NAME
         expected_path = f"goldens/{name}/{target.id}.safetensors" if expected.exists() else None
         if expected_path is not None:
             _copy(expected, folder / expected_path)
@@ -133,14 +133,14 @@ class Assembler:
             minimum_os=target.device.min_os,
             match=target.match.model_dump(mode="json", exclude_none=True),
             fallback_order=order,
-            verification=verdict.verification,
-            verification_reason=verdict.reason,
-            gates=tuple(gate.model_dump(mode="json") for gate in verdict.gates),
-            parity=None if verdict.parity is None else verdict.parity.model_dump(mode="json"),
+            verification=record.verification,
+            verification_reason=record.reason,
+            gates=record.gates,
+            parity=record.parity,
             calibration=self._set(sets.get("calibration")),
             evaluation=self._set(sets.get("evaluation")),
             tools=tool_versions(variant.tools),
-            records=self._records(variant, verdict, verified, folder),
+            records=self._records(variant, record, verified, folder),
             expected_outputs=expected_path,
         )
 
@@ -162,7 +162,7 @@ class Assembler:
         return path
 
     def _records(
-        self, variant: VariantTasks, verdict: Verdict, verified: Path, folder: Path
+        self, variant: VariantTasks, record: VariantRecord, verified: Path, folder: Path
     ) -> dict[str, str]:
         base = f"records/{variant.target.id}/{variant.model.request.name}"
         steps = [self._graph.tasks[key] for key in (*variant.chain, variant.export)]
@@ -171,12 +171,12 @@ class Assembler:
                 "profile": variant.profile_name,
                 "steps": [{"step": task.title, "config": task.config} for task in steps],
             },
-            "parity": verdict.model_dump(mode="json", include={"parity", "gates"}),
-            "runtime": verdict.model_dump(mode="json", exclude={"parity", "gates"}),
+            "parity": record.model_dump(mode="json", include={"parity", "gates"}),
+            "runtime": record.model_dump(mode="json", exclude={"parity", "gates"}),
         }
         (folder / base).mkdir(parents=True)
-        for name, record in records.items():
-            (folder / base / f"{name}.json").write_bytes(canonical_json(record))
+        for name, content in records.items():
+            (folder / base / f"{name}.json").write_bytes(canonical_json(content))
         _copy(verified / LEDGER_NAME, folder / base / "ledger.json")
         return {name: f"{base}/{name}.json" for name in sorted([*records, "ledger"])}
 
@@ -210,8 +210,7 @@ def _releasable(model: ModelEntry) -> bool:
     """Tell whether every gate of every variant has passed; one without a figure has not."""
     verified = (Verification.VERIFIED_ON_HOST, Verification.VERIFIED_BY_REFERENCE)
     return all(
-        variant.verification in verified
-        and all(gate["verdict"] == "passed" for gate in variant.gates)
+        variant.verification in verified and all(gate.verdict == "passed" for gate in variant.gates)
         for variant in model.variants
     )
 

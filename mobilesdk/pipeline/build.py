@@ -57,7 +57,7 @@ class BuildResult(Frozen):
         if self.failures:
             return max(failure.exit_code for failure in self.failures)
         gates = [g for m in self.manifest.models for v in m.variants for g in v.gates]
-        failed = any(gate["verdict"] == "failed" for gate in gates)
+        failed = any(gate.verdict == "failed" for gate in gates)
         return CheckFailed.exit_code if failed else 0
 
 

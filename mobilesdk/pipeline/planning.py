@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilesdk.core.plan import Plan, PlannedStep, PlannedVariant
-from mobilesdk.errors import InvalidTarget, UnknownName
+from mobilesdk.errors import UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.chain import Chain
 from mobilesdk.pipeline.job import TaskKind
@@ -17,7 +17,7 @@ from mobilesdk.pipeline.request import BuildRequest
 from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
 from mobilesdk.plugins import frontend
-from mobilesdk.targets import Target, Unsupported, load_profile, load_targets
+from mobilesdk.targets import Target, Unsupported, find_targets, load_profile, load_target, shipped
 
 
 class Planner:
@@ -40,12 +40,13 @@ class Planner:
             self._findings.problems.append("no target is in reach of any model")
         return self._as_plan(), self._graph
 
-    def _targets(self) -> list[tuple[Target, Path | None]]:
-        found: list[tuple[Target, Path | None]] = []
-        for name in self._request.targets or ("",):
+    def _targets(self) -> list[tuple[Target, Path]]:
+        found: list[tuple[Target, Path]] = []
+        for name in self._request.targets or shipped():
             try:
-                found.extend(load_targets(name or None))
-            except (InvalidTarget, UnknownName) as error:
+                for path in find_targets(name):
+                    found.append((load_target(path), path.parent))  # noqa: PERF401  partial on error
+            except UsageError as error:
                 self._findings.problems.append(f"{error.message} {error.hint}".strip())
         names = [target.id for target, _ in found]
         for name in sorted({name for name in names if names.count(name) > 1}):
@@ -81,14 +82,14 @@ class Planner:
             Task(key, TaskKind.INGEST, "", config, inputs, f"{role} set", model.request.name, ())
         )
 
-    def _add_variant(self, model: ReadModel, target: Target, beside: Path | None) -> None:
+    def _add_variant(self, model: ReadModel, target: Target, beside: Path) -> None:
         named = model.request.profiles.get(target.id) or target.profile_for(model.summary.family)
         if isinstance(named, Unsupported):
             self._findings.refuse(model.request.name, target.id, [named.unsupported])
             return
         try:
             profile = load_profile(named, beside)
-        except (InvalidTarget, UnknownName) as error:
+        except UsageError as error:
             self._findings.problems.append(f"{target.id}: {error.message} {error.hint}".strip())
             return
         Chain(self._graph, self._findings, model, target, named, profile).add()

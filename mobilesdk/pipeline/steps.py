@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mobilesdk.core.contract import Contract
+from mobilesdk.core.ledger import Expectation
 from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.step import StepContext
 from mobilesdk.data import StoredSamples, ingest
 from mobilesdk.pipeline.job import Job, TaskKind, read_outcome
 from mobilesdk.plugins import compressor, exporter, frontend
-from mobilesdk.verify.artifact import VerifyConfig, verify_artifact
+from mobilesdk.verify.replay import replay_goldens
+from mobilesdk.verify.variant import VerifyConfig, verify_artifact
 
 SUMMARY_NAME = "summary.json"
+EXPECTATION_NAME = "expectation.json"
 
 
 def run_step(job: Job, context: StepContext) -> Model | None:
@@ -85,15 +87,32 @@ def _export(job: Job, context: StepContext) -> Model:
 
 
 def _verify(job: Job, context: StepContext) -> None:
-    config: dict[str, Any] = job.config
+    config = VerifyConfig.model_validate(job.config)
+    path, expectation = config.foreign, None
+    if path is None:
+        path = _model(job, "artifact").path
+        content = (job.inputs["artifact"] / EXPECTATION_NAME).read_bytes()
+        expectation = Expectation.model_validate_json(content)
     verify_artifact(
-        _model(job, "artifact").path,
-        expectation=job.inputs["artifact"] / "expectation.json",
+        path,
+        runtime_name=job.plugin,
         summary=read_summary(job.inputs["read"]),
+        expectation=expectation,
         reference=job.inputs["reference"],
         evaluation=_samples(job, "evaluation"),
-        config=VerifyConfig.model_validate(config),
-        runtime_name=job.plugin,
+        config=config,
+        context=context,
+    )
+
+
+def _replay(job: Job, context: StepContext) -> None:
+    config = job.config
+    replay_goldens(
+        job.plugin,
+        Path(config["artifact"]),
+        Contract.model_validate(config["contract"]),
+        inputs=Path(config["inputs"]),
+        expected=Path(config["expected"]),
         context=context,
     )
 
@@ -105,4 +124,5 @@ _STEPS: dict[TaskKind, Callable[[Job, StepContext], Model | None]] = {
     TaskKind.COMPRESS: _compress,
     TaskKind.EXPORT: _export,
     TaskKind.VERIFY: _verify,
+    TaskKind.REPLAY: _replay,
 }

@@ -21,9 +21,8 @@ from mobilesdk.pipeline.reading import Reader
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest
 from mobilesdk.pipeline.schedule import Event, Listener, Schedule, Task
 from mobilesdk.plugins import Kind, names, runtime
-from mobilesdk.targets import Budget
-from mobilesdk.verify.artifact import VERDICT_NAME, Verdict, VerifyConfig
 from mobilesdk.verify.replay import REPLAY_NAME, Replay
+from mobilesdk.verify.variant import RECORD_NAME, VariantRecord, VerifyConfig
 
 _SIGNATURE_NAME = "manifest.sig"
 
@@ -61,9 +60,7 @@ def runtime_for(path: Path) -> str:
     return suffixes[path.suffix]
 
 
-def verify_bundle(
-    bundle: Path, cache: Cache, workers: Workers, listener: Listener
-) -> VerifyReport:
+def verify_bundle(bundle: Path, cache: Cache, workers: Workers, listener: Listener) -> VerifyReport:
     """Check every hash of a bundle, read every artifact, replay the goldens.
 
     Raises:
@@ -134,7 +131,9 @@ def _replay(
         reason = refusal or "the bundle holds no expected outputs for it"
         return Check(subject=subject, name=name, verdict="not_evaluated", detail=reason)
     require(plugin.tools)
-    task = Task("", TaskKind.REPLAY, variant.format, {}, {}, "replay", model.name, (variant.target,))
+    task = Task(
+        "", TaskKind.REPLAY, variant.format, {}, {}, "replay", model.name, (variant.target,)
+    )
     listener(Event("started", task))
     with cache.scratch("replay") as folder:
         job = Job(
@@ -184,10 +183,8 @@ def verify_foreign(
     planner = Planner(BuildRequest(models=(request,)), cache)
     graph = planner.prepare(model)
     inputs = {"read": model.key, "reference": graph.references[request.name]}
-    inputs |= {
-        role: key for role, key in graph.sets[request.name].items() if role == "evaluation"
-    }
-    config = VerifyConfig(budget=Budget(), artifact=artifact.resolve()).model_dump(mode="json")
+    inputs |= {role: key for role, key in graph.sets[request.name].items() if role == "evaluation"}
+    config = VerifyConfig(foreign=artifact.resolve()).model_dump(mode="json")
     key = step_key(
         TaskKind.VERIFY,
         plugin_kind=Kind.RUNTIMES,
@@ -200,20 +197,20 @@ def verify_foreign(
     failures = Schedule(graph.tasks, cache, workers, listener, plugin_files).run([key])
     if failures:
         raise failures[key]
-    verdict = Verdict.model_validate_json((cache.folder(key) / VERDICT_NAME).read_bytes())
-    return VerifyReport(path=artifact, checks=_parity_checks(artifact, verdict))
+    record = VariantRecord.model_validate_json((cache.folder(key) / RECORD_NAME).read_bytes())
+    return VerifyReport(path=artifact, checks=_parity_checks(artifact, record))
 
 
-def _parity_checks(artifact: Path, verdict: Verdict) -> tuple[Check, ...]:
+def _parity_checks(artifact: Path, record: VariantRecord) -> tuple[Check, ...]:
     subject = artifact.name
     structure = Check(subject=subject, name="structure", verdict="passed")
-    if verdict.parity is None:
+    if record.parity is None:
         missing = Check(
-            subject=subject, name="parity", verdict="not_evaluated", detail=verdict.reason
+            subject=subject, name="parity", verdict="not_evaluated", detail=record.reason
         )
         return structure, missing
     measured = tuple(
         Check(subject=subject, name=f"parity of {o.name}", verdict="passed", detail=str(o))
-        for o in verdict.parity.outputs
+        for o in record.parity.outputs
     )
     return structure, *measured

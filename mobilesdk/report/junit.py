@@ -40,13 +40,13 @@ def junit_xml(manifest: Manifest, messages: dict[tuple[str, str], str]) -> bytes
 def _add_variant(suite: Element, model: ModelEntry, variant: Variant) -> None:
     _case(suite, model.name, variant.target, "built")
     for gate in variant.gates:
-        name = gate["name"] if not gate["output"] else f"{gate['name']} of {gate['output']}"
+        name = gate.name if not gate.output else f"{gate.name} of {gate.output}"
         case = _case(suite, model.name, variant.target, name)
-        text = f"{gate['value']} against {gate['limit']} {gate['unit']}".rstrip()
-        if gate["verdict"] == "failed":
+        text = f"{gate.value} against {gate.limit} {gate.unit}".rstrip()
+        if gate.verdict == "failed":
             _outcome(case, "failure", "gate failed", text)
-        elif gate["verdict"] == "not_evaluated":
-            _outcome(case, "skipped", f"not evaluated: {variant.verification_reason}", "")
+        elif gate.verdict == "not_evaluated":
+            _outcome(case, "skipped", f"not evaluated: {gate.reason}", "")
 
 
 def _case(suite: Element, model: str, target: str, name: str) -> Element:

@@ -1,10 +1,10 @@
 """Judge a written artifact: its content, its ledger, its delegation, its parity, its gates."""
 
-from mobilesdk.verify.soundness import enforce_sound
 from mobilesdk.verify.delegation import enforce_fallback
 from mobilesdk.verify.gates import judge, verification
 from mobilesdk.verify.ledger import build_ledger, enforce
 from mobilesdk.verify.parity import compare
+from mobilesdk.verify.soundness import enforce_sound
 
 __all__ = [
     "build_ledger",

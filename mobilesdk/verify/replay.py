@@ -1,0 +1,73 @@
+"""Replay the goldens of a bundle: does an artifact still give what it gave when it was built?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.parity import Figure
+from mobilesdk.core.step import StepContext
+from mobilesdk.errors import FileRejected
+from mobilesdk.numerics import metrics
+from mobilesdk.plugins import runtime
+from mobilesdk.units import format_decibels
+from mobilesdk.verify.variant import run_stacked
+
+REPLAY_NAME = "replay.json"
+MIN_REPLAY_SQNR_DB = 30.0
+"""Kernels that quantize activations at run time differ by 36 to 38 dB between CPUs; others by much
+less. What is below 30 dB is another model."""
+
+
+class Replay(Frozen):
+    """The worst output of a replay."""
+
+    output: str
+    sqnr_db: Figure
+    sample_count: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is the same artifact as far as another CPU can tell."""
+        return self.sqnr_db >= MIN_REPLAY_SQNR_DB
+
+    def __str__(self) -> str:
+        closeness = format_decibels(self.sqnr_db)
+        return f"{self.sample_count} samples, {closeness} from the stored outputs ({self.output})"
+
+
+def replay_goldens(
+    runtime_name: str,
+    artifact: Path,
+    contract: Contract,
+    inputs: Path,
+    expected: Path,
+    context: StepContext,
+) -> None:
+    """Run the golden inputs through an artifact; write ``replay.json``.
+
+    Raises:
+        FileRejected: The goldens are damaged.
+        ArtifactInvalid: The artifact does not load or run.
+    """
+    try:
+        stored, golden = load_file(expected), load_file(inputs)
+    except (OSError, SafetensorError) as error:
+        raise FileRejected(f"The goldens of the bundle cannot be read: {error}") from error
+    session = runtime(runtime_name).load(artifact, contract, context.threads)
+    found = run_stacked(session, golden)
+    if set(found) != set(stored) or any(found[n].shape != stored[n].shape for n in stored):
+        raise FileRejected("The goldens of the bundle are not those of its contract.")
+    closeness = {
+        name: float(metrics.decibels(*np.sum(metrics.energies(stored[name], found[name]), axis=0)))
+        for name in stored
+    }
+    worst = min(closeness, key=lambda name: (closeness[name], name))
+    count = len(next(iter(golden.values())))
+    replay = Replay(output=worst, sqnr_db=closeness[worst], sample_count=count)
+    (context.output / REPLAY_NAME).write_text(replay.model_dump_json())
