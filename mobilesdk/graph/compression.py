@@ -21,15 +21,13 @@ from mobilesdk.core.scheme import (
     WeightScheme,
 )
 from mobilesdk.core.step import StepContext
-from mobilesdk.errors import CompressionIncomplete, InvalidDataset
+from mobilesdk.errors import InvalidDataset
 from mobilesdk.graph.bias_correction import correct_biases
-from mobilesdk.graph.importance import importance, input_energies
-from mobilesdk.graph.palette import round_palette
+from mobilesdk.graph.encoding import encode
+from mobilesdk.graph.importance import input_energies
+from mobilesdk.graph.planning import merge_records, plan_weights, planned_schemes, read_record
 from mobilesdk.graph.program import load_program, save_program
-from mobilesdk.graph.roles import weights as list_weights
-from mobilesdk.graph.rounding import round_linear
-from mobilesdk.graph.schemes import MINIMUM_ELEMENTS, compose, plan_weight
-from mobilesdk.graph.sparsity import zero_smallest
+from mobilesdk.graph.schemes import MINIMUM_ELEMENTS
 
 CORRECTION_SAMPLES = 32
 """More samples change the means little, and widen min-max ranges by their outliers."""
@@ -37,7 +35,7 @@ CORRECTION_SAMPLES = 32
 
 @dataclass(frozen=True)
 class Compression:
-    """One method, told to `compress` in its own terms.
+    """One method, in the terms of `compress`.
 
     Attributes:
         method: Its name, for the record.
@@ -70,79 +68,32 @@ def compress(model: Model, compression: Compression, context: StepContext) -> Mo
     torch.set_num_threads(context.threads)
     program = load_program(model.path)
     before = read_record(model)
-    records = plan(program, before, compression)
-    schemes_before = {record.name: record.planned for record in before.weights}
-    context.report("rounding weights")
-    samples = calibration_samples(model, context) if compression.corrects_biases else []
-    energies = _input_energies(program, records, samples, context)
-    changed = {
-        record.name: _round(
-            _tensor(program, record.name),
-            record,
-            schemes_before.get(record.name, WeightScheme()),
-            energies.get(record.name),
-        )
-        for record in records
-    }
+    records = plan_weights(program, compression.requests, before, compression.minimum_elements)
+    samples = _calibration_samples(model, context) if compression.corrects_biases else []
+    changed = _encode_weights(program, records, before, samples, context)
     activations = compression.activations or before.activations
     notes: list[str] = []
     if samples:
         biases, notes = correct_biases(program, changed, samples, activations, context.report)
         changed |= biases
-    for name, values in changed.items():
-        _tensor(program, name).copy_(values)
+    _assign(program, changed)
     after = CompressionRecord(
-        weights=_merge(before.weights, records),
+        weights=merge_records(before.weights, records),
         activations=activations,
         methods=(*before.methods, compression.method),
         notes=(*before.notes, *(f"{compression.method}: {note}" for note in notes)),
     )
-    return _write(model, program, after, compression, context.output)
+    save_program(program, context.output / "program.pt2")
+    return Model(
+        form=model.form,
+        path=context.output / "program.pt2",
+        traits=model.traits | compression.adds,
+        sidecars=_write_sidecars(model, after, context.output),
+    )
 
 
-def plan(
-    program: torch.export.ExportedProgram, before: CompressionRecord, compression: Compression
-) -> tuple[WeightRecord, ...]:
-    """Decide the scheme of every weight whose role is asked for, in the order of the program."""
-    earlier = {record.name: record.planned for record in before.weights}
-    records = []
-    for weight in list_weights(program):
-        if weight.role not in compression.requests:
-            continue
-        scheme_before = earlier.get(weight.name, WeightScheme())
-        requested = compose(compression.requests[weight.role], scheme_before)
-        planned, reason = plan_weight(
-            requested,
-            weight.role,
-            weight.shape,
-            before=scheme_before,
-            minimum_elements=compression.minimum_elements,
-        )
-        records.append(
-            WeightRecord(
-                name=weight.name,
-                role=weight.role,
-                shape=weight.shape,
-                requested=requested,
-                planned=planned,
-                reason=reason,
-            )
-        )
-    return tuple(records)
-
-
-def read_record(model: Model) -> CompressionRecord:
-    """Read what earlier methods did to a model; an empty record if none did anything."""
-    path = model.sidecars.get("compression")
-    return CompressionRecord.model_validate_json(path.read_text()) if path else CompressionRecord()
-
-
-def calibration_samples(model: Model, context: StepContext) -> list[tuple[Tensor, ...]]:
-    """Take the first calibration samples as tensors, in the order of the program's inputs.
-
-    Raises:
-        InvalidDataset: There are none.
-    """
+def _calibration_samples(model: Model, context: StepContext) -> list[tuple[Tensor, ...]]:
+    """Take the first calibration samples as tensors, in the order of the program's inputs."""
     if not context.calibration:
         raise InvalidDataset(
             "Bias correction needs calibration samples, and there are none.",
@@ -151,76 +102,43 @@ def calibration_samples(model: Model, context: StepContext) -> list[tuple[Tensor
     summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_text())
     names = [spec.name for spec in summary.contract.inputs]
     return [
-        tuple(torch.as_tensor(sample[name]) for name in names)
+        tuple(torch.tensor(sample[name]) for name in names)
         for sample in islice(context.calibration, CORRECTION_SAMPLES)
     ]
 
 
-def _tensor(program: torch.export.ExportedProgram, name: str) -> Tensor:
-    tensors = {**program.state_dict, **program.constants}
-    return tensors[name].detach()
-
-
-def _input_energies(
+def _encode_weights(
     program: torch.export.ExportedProgram,
     records: Sequence[WeightRecord],
+    before: CompressionRecord,
     samples: Sequence[Sequence[Tensor]],
     context: StepContext,
 ) -> dict[str, Tensor]:
-    """Measure what tables are fitted to, where there are samples and a table to fit."""
-    if not samples or all(record.planned.encoding != "palette" for record in records):
-        return {}
-    return input_energies(program, samples, context.report)
+    """Give the new values of every planned weight, by fully qualified name."""
+    energies: dict[str, Tensor] = {}
+    if samples and any(record.planned.encoding == "palette" for record in records):
+        energies = input_energies(program, samples, context.report)
+    earlier = planned_schemes(before)
+    tensors = {**program.state_dict, **program.constants}
+    encoded = {}
+    for place, record in enumerate(records):
+        context.report(f"rounding {record.name}", place / len(records))
+        scheme_before = earlier.get(record.name, WeightScheme())
+        weight = tensors[record.name].detach()
+        encoded[record.name] = encode(weight, record, scheme_before, energies.get(record.name))
+    return encoded
 
 
-def _round(
-    weight: Tensor, record: WeightRecord, before: WeightScheme, energy: Tensor | None
-) -> Tensor:
-    if not bool(weight.isfinite().all()):
-        raise CompressionIncomplete(
-            f"{record.name} holds values that are not finite.",
-            hint="repair the checkpoint: no scheme can store them.",
-        )
-    if record.planned == before:
-        return weight.clone()
-    if record.planned.sparsity > before.sparsity:
-        weight = zero_smallest(weight, record.planned.sparsity)
-    if record.planned.encoding == "linear":
-        return round_linear(weight, record.role, record.planned)[0]
-    if record.planned.encoding == "palette":
-        counts = None if energy is None else importance(energy, record.role, record.shape)
-        return round_palette(weight, record.role, record.planned, counts)[0]
-    return _round_float(weight, record)
+def _assign(program: torch.export.ExportedProgram, values: Mapping[str, Tensor]) -> None:
+    """Write values into the program in place, so that tied weights change together."""
+    tensors = {**program.state_dict, **program.constants}
+    with torch.no_grad():
+        for name, value in values.items():
+            tensors[name].copy_(value)
 
 
-def _round_float(weight: Tensor, record: WeightRecord) -> Tensor:
-    if record.planned.bits == 32:
-        return weight.clone()
-    rounded = weight.half().float()
-    if not bool(rounded.isfinite().all()):
-        raise CompressionIncomplete(
-            f"{record.name} holds {weight.abs().max():.3g}, which is too large for float16.",
-            hint="keep its role at float32 in the overrides of the profile.",
-        )
-    return rounded
-
-
-def _merge(
-    before: tuple[WeightRecord, ...], records: tuple[WeightRecord, ...]
-) -> tuple[WeightRecord, ...]:
-    """Let new records take the place of older ones on the same weights."""
-    merged = {record.name: record for record in (*before, *records)}
-    return tuple(merged.values())
-
-
-def _write(
-    model: Model,
-    program: torch.export.ExportedProgram,
-    record: CompressionRecord,
-    compression: Compression,
-    output: Path,
-) -> Model:
-    save_program(program, output / "program.pt2")
+def _write_sidecars(model: Model, record: CompressionRecord, output: Path) -> dict[str, Path]:
+    """Write the record, and copy the other sidecars, so that all files of a model lie together."""
     sidecars = {
         name: Path(shutil.copyfile(path, output / path.name))
         for name, path in model.sidecars.items()
@@ -228,9 +146,4 @@ def _write(
     }
     sidecars["compression"] = output / "compression.json"
     sidecars["compression"].write_text(record.model_dump_json(indent=1) + "\n")
-    return Model(
-        form=model.form,
-        path=output / "program.pt2",
-        traits=model.traits | compression.adds,
-        sidecars=sidecars,
-    )
+    return sidecars
