@@ -6,15 +6,22 @@ configurations of every shipped exporter and compressor.
 
 from __future__ import annotations
 
+import inspect
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
 
 from mobilesdk.plugins import Kind, compressor, exporter, names
 from mobilesdk.targets.profile import Profile
 from mobilesdk.targets.target import ExportSettings, Target
+
+_ATTRIBUTES = "\n\nAttributes:\n"
+_ATTRIBUTE = re.compile(r"^(\w+): (.*(?:\n .*)*)", re.MULTILINE)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -25,12 +32,18 @@ def schemas() -> dict[str, dict[str, Any]]:
         create_model(
             f"{name}_export",
             __base__=(ExportSettings, exporter(name).options),
+            __doc__=f"The ``[export]`` table for the format {name}.",
             format=(Literal[name], ...),
         )
         for name in names(Kind.EXPORTERS)
     ]
     steps = [
-        create_model(f"{name}_step", __base__=compressor(name).config, method=(Literal[name], ...))
+        create_model(
+            f"{name}_step",
+            __base__=compressor(name).config,
+            __doc__=f"A ``[[compress]]`` table for the method {name}.",
+            method=(Literal[name], ...),
+        )
         for name in names(Kind.COMPRESSORS)
     ]
     return {
@@ -46,5 +59,19 @@ def _one_of(classes: Sequence[type[BaseModel]], key: str) -> Any:
 
 def _schema(base: type[BaseModel], **fields: Any) -> dict[str, Any]:
     file = create_model(base.__name__, __base__=base, __doc__=base.__doc__, **fields)
-    schema = file.model_json_schema(schema_generator=GenerateJsonSchema)
-    return {"$schema": DIALECT, **schema}
+    return {"$schema": DIALECT, **file.model_json_schema(schema_generator=_FromDocstrings)}
+
+
+class _FromDocstrings(GenerateJsonSchema):
+    """Describes each property by what the docstrings say of it, so that editors show it there."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        described = super().model_schema(schema)
+        for owner in reversed(schema["cls"].__mro__):
+            summary, _, attributes = inspect.cleandoc(owner.__doc__ or "").partition(_ATTRIBUTES)
+            if owner is schema["cls"]:
+                described["description"] = summary
+            for name, meaning in _ATTRIBUTE.findall(textwrap.dedent(attributes)):
+                if name in described["properties"]:
+                    described["properties"][name]["description"] = " ".join(meaning.split())
+        return described
