@@ -1,0 +1,193 @@
+"""Tell what is inside a ``.pte`` file: ops, delegates, weights decoded to float."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.core.artifact import ArtifactInfo, OpInfo, TensorInfo, WeightInfo
+from mobilesdk.core.contract import DType
+from mobilesdk.core.scheme import WeightScheme
+from mobilesdk.errors import FileRejected
+from mobilesdk.flatbuffers.program import Call, Program, TensorValue, read_program
+from mobilesdk.flatbuffers.reader import map_file
+from mobilesdk.flatbuffers.xnnpack import BACKEND, Graph, Value, read_graph
+from mobilesdk.flatbuffers.xnnpack_weights import decode, scheme_of
+from mobilesdk.numerics.fingerprint import fingerprint
+
+_EMBEDDING = "quantized_decomposed::embedding_byte"
+_FLOAT_DTYPES = {"float32": "<f4", "float16": "<f2"}
+_DECODED_PER_BYTE = 8
+
+
+def inspect_file(path: Path) -> ArtifactInfo:
+    """Tell what is inside a ``.pte`` file, without running it.
+
+    Raises:
+        FileRejected: The file is damaged or hostile.
+    """
+    return inspect_program(map_file(path))
+
+
+def inspect_program(data: memoryview) -> ArtifactInfo:
+    """Tell what is inside the bytes of a ``.pte`` file, without running it.
+
+    Raises:
+        FileRejected: The bytes are damaged or hostile.
+    """
+    program = read_program(data)
+    graphs = {
+        place: read_graph(delegate.payload, program.named_data)
+        for place, delegate in enumerate(program.delegates)
+        if delegate.backend == BACKEND
+    }
+    weights = tuple(_Weights(program, graphs, _DECODED_PER_BYTE * len(data)).all())
+    return ArtifactInfo(
+        format="executorch",
+        size_bytes=len(data),
+        inputs=_tensors(program, program.inputs, "input"),
+        outputs=_tensors(program, program.outputs, "output"),
+        weights=weights,
+        ops=tuple(_ops(program, graphs)),
+        delegates=dict(sorted(Counter(item.backend for item in program.delegates).items())),
+        problems=tuple(_problems(weights)),
+    )
+
+
+def _tensors(program: Program, places: tuple[int, ...], kind: str) -> tuple[TensorInfo, ...]:
+    """Describe inputs or outputs; the format keeps no names, so they are numbered."""
+    tensors = [program.tensors[place] for place in places]
+    if bad := {tensor.dtype for tensor in tensors} - set(get_args(DType)):
+        raise FileRejected(f"The program takes or gives {', '.join(sorted(bad))}.")
+    return tuple(
+        TensorInfo(name=f"{kind}_{place}", shape=tensor.shape, dtype=cast("DType", tensor.dtype))
+        for place, tensor in enumerate(tensors)
+    )
+
+
+def _ops(program: Program, graphs: dict[int, Graph]) -> Iterator[OpInfo]:
+    for place, call in enumerate(program.calls):
+        if call.delegate is None:
+            yield OpInfo(name=str(place), type=call.kernel, dtype=_last_dtype(program, call))
+        elif call.delegate in graphs:
+            graph = graphs[call.delegate]
+            for inner, node in enumerate(graph.nodes):
+                dtype = graph.values[node.output].dtype
+                name = f"{place}.{inner}"
+                yield OpInfo(name=name, type=node.type, dtype=dtype, delegate=BACKEND)
+        else:
+            delegate = program.delegates[call.delegate]
+            yield OpInfo(
+                name=f"{place} ({len(delegate.payload)} bytes)",
+                type="payload",
+                dtype=_last_dtype(program, call),
+                delegate=delegate.backend,
+            )
+
+
+def _last_dtype(program: Program, call: Call) -> str:
+    """Give the dtype of what a call writes: its last argument that is a tensor."""
+    written = [program.tensors[item] for item in call.arguments if item in program.tensors]
+    return written[-1].dtype if written else "none"
+
+
+def _problems(weights: tuple[WeightInfo, ...]) -> Iterator[str]:
+    for weight in weights:
+        if not weight.finite:
+            yield f"{weight.name} ({weight.op}) holds values that are not finite"
+
+
+class _Weights:
+    """Finds and decodes weights; the same bytes are one weight, however many ops take them."""
+
+    def __init__(self, program: Program, graphs: dict[int, Graph], budget_elements: int) -> None:
+        self._program = program
+        self._graphs = graphs
+        self._budget_elements = budget_elements
+        self._seen: set[object] = set()
+
+    def all(self) -> Iterator[WeightInfo]:
+        """Give the weights of delegates, then those of kernels."""
+        for place, graph in self._graphs.items():
+            for node in graph.nodes:
+                for identifier in node.inputs:
+                    name = f"{BACKEND}.{place}.{identifier}"
+                    yield from self._delegated(name, node.type, graph.values[identifier])
+        for call in self._program.calls:
+            if call.delegate is None:
+                yield from self._of_kernel(call)
+
+    def _delegated(self, name: str, op: str, value: Value) -> Iterator[WeightInfo]:
+        scheme = scheme_of(value)
+        if value.data is None or scheme is None or len(value.shape) < 2:
+            return
+        if self._is_new((value.key, value.datatype, value.shape), prod(value.shape)):
+            scales = value.quantization.stored_bytes if value.quantization else 0
+            size = len(value.data) + scales
+            yield _weight(name, op, scheme, size, decode(value))
+
+    def _of_kernel(self, call: Call) -> Iterator[WeightInfo]:
+        held = [self._program.tensors.get(place) for place in call.arguments]
+        if call.kernel.startswith(_EMBEDDING):
+            yield from self._table(call, held)
+            return
+        for place, tensor in zip(call.arguments, held, strict=True):
+            if tensor is None or tensor.data is None or not _is_float_weight(tensor):
+                continue
+            if not self._is_new(place, prod(tensor.shape)):
+                continue
+            values = np.frombuffer(tensor.data, _FLOAT_DTYPES[tensor.dtype]).reshape(tensor.shape)
+            scheme = WeightScheme(bits=8 * values.itemsize)
+            name = tensor.name or f"value.{place}"
+            yield _weight(name, call.kernel, scheme, values.nbytes, values.astype(np.float32))
+
+    def _table(self, call: Call, held: list[TensorValue | None]) -> Iterator[WeightInfo]:
+        """Decode a table of embeddings: int8 rows, one float32 scale for each."""
+        table, scales = (*held, None, None)[:2]
+        if table is None or scales is None or table.data is None or scales.data is None:
+            raise FileRejected(f"{call.kernel} takes no constant table with scales.")
+        shapes_fit = len(table.shape) == 2 and prod(scales.shape) == table.shape[0]
+        if (table.dtype, scales.dtype) != ("int8", "float32") or not shapes_fit:
+            raise FileRejected(
+                f"{call.kernel} takes a table of shape {table.shape} as {table.dtype}."
+            )
+        if self._is_new(call.arguments[0], prod(table.shape)):
+            rows = np.frombuffer(table.data, np.int8).reshape(table.shape)
+            values = rows * np.frombuffer(scales.data, "<f4").reshape(-1, 1)
+            scheme = WeightScheme(encoding="linear", bits=8, granularity="per_channel")
+            name = table.name or f"value.{call.arguments[0]}"
+            size = len(table.data) + len(scales.data)
+            yield _weight(name, call.kernel, scheme, size, values)
+
+    def _is_new(self, key: object, elements: int) -> bool:
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        self._budget_elements -= elements
+        if self._budget_elements < 0:
+            raise FileRejected("The weights decode to more elements than a file of its size holds.")
+        return True
+
+
+def _is_float_weight(tensor: TensorValue) -> bool:
+    return tensor.dtype in _FLOAT_DTYPES and len(tensor.shape) > 1
+
+
+def _weight(
+    name: str, op: str, scheme: WeightScheme, size_bytes: int, values: NDArray[Any]
+) -> WeightInfo:
+    return WeightInfo(
+        name=name,
+        op=op,
+        shape=values.shape,
+        scheme=scheme,
+        size_bytes=size_bytes,
+        finite=bool(np.isfinite(values).all()),
+        fingerprint=fingerprint(values),
+    )

@@ -1,0 +1,127 @@
+"""Lower an exported program to the bytes of a ``.pte`` file, with one backend.
+
+The vendor's converter logs and warns a lot; what it says is kept out of the way and comes back in
+the error when it fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import Any
+
+import torch
+
+from mobilesdk.errors import ConversionFailed
+
+# What torch.export and the converter raise on programs that they cannot take.
+_REFUSALS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AssertionError,
+    NotImplementedError,
+    LookupError,
+    AttributeError,
+)
+_OP_NAME = re.compile(r"\b(?:aten|quantized_decomposed|torchvision)[.:]+\w+(?:\.\w+)?")
+_HINTS = {
+    "complex": "compute spectra with a convolution by the DFT matrix: complex tensors have no "
+    "kernels.",
+    "out variants": "replace the op by ones of the core ATen set.",
+}
+
+
+def export_module(module: torch.fx.GraphModule) -> torch.export.ExportedProgram:
+    """Export a module again after its graph was rewritten.
+
+    Raises:
+        ConversionFailed: torch cannot export it.
+    """
+    inputs = tuple(_example(node) for node in module.graph.find_nodes(op="placeholder"))
+    with quiet("torch.export"), torch.no_grad():
+        return torch.export.export(module, inputs)
+
+
+def lower(program: torch.export.ExportedProgram, partitioners: list[Any]) -> Any:
+    """Give the edge program with the parts that the partitioners take replaced by delegates.
+
+    Raises:
+        ConversionFailed: The converter refused the program.
+    """
+    from executorch.exir import to_edge_transform_and_lower
+
+    with quiet("ExecuTorch"):
+        return to_edge_transform_and_lower(program, partitioner=partitioners)
+
+
+def serialize(edge: Any) -> bytes:
+    """Give the bytes of the ``.pte`` file for an edge program.
+
+    Raises:
+        ConversionFailed: The converter refused the program.
+    """
+    with quiet("ExecuTorch"):
+        return bytes(edge.to_executorch().buffer)
+
+
+def replace_payloads(edge: Any, backend: str, rewrite: Callable[[bytes], bytes]) -> None:
+    """Rewrite what a backend prepared for each of its delegates, before it is serialized.
+
+    Args:
+        edge: An edge program with delegates; changed.
+        backend: Name of the backend.
+        rewrite: Gives the new payload for an old one.
+    """
+    from executorch.exir.lowered_backend_module import LoweredBackendModule
+
+    for module in edge.exported_program().graph_module.modules():
+        if isinstance(module, LoweredBackendModule) and module.backend_id == backend:
+            module._processed_bytes = rewrite(module.processed_bytes)  # it has no public setter
+
+
+@contextmanager
+def quiet(converter: str) -> Iterator[None]:
+    """Hold back what a converter logs, warns and prints, and turn what it raises into our error.
+
+    Args:
+        converter: What runs inside, for the message.
+
+    Raises:
+        ConversionFailed: Something inside raised; names the op where the converter says it.
+    """
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(StringIO()),
+            redirect_stderr(StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    except _REFUSALS as error:
+        raise _explained(converter, error) from error
+    finally:
+        logging.disable(level)
+
+
+def _explained(converter: str, error: Exception) -> ConversionFailed:
+    text = str(error).strip()
+    named = _OP_NAME.search(text)
+    first_line = text.splitlines()[0] if text else type(error).__name__
+    where = f" at {named.group()}" if named else ""
+    hint = next((advice for word, advice in _HINTS.items() if word in text.lower()), "")
+    return ConversionFailed(
+        f"{converter} refused the model{where}: {first_line}",
+        hint=hint or "rewrite the op named here, or give this target another backend.",
+    )
+
+
+def _example(placeholder: torch.fx.Node) -> torch.Tensor:
+    value = placeholder.meta["val"]
+    return torch.zeros(value.shape, dtype=value.dtype)

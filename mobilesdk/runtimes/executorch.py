@@ -1,0 +1,201 @@
+"""ExecuTorch: reads ``.pte`` programs without a toolchain, and runs them on the CPU.
+
+What it does
+    Decodes ops, delegates and weights from the file; loads the file with the ExecuTorch runtime and
+    runs its method ``forward``.
+
+When to use
+    To check a program on the machine that built it, with the kernels that phones run: results of
+    int8 programs are the same bits on x86 and ARM.
+
+Cost
+    A tenth of a second to read, milliseconds to run.
+
+Limits
+    XNNPACK and portable programs run; the Core ML delegate runs on Apple devices only.
+
+References:
+    https://docs.pytorch.org/executorch/stable/runtime-python-api-reference.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
+from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.form import Form
+from mobilesdk.coreml.ops import computing_ops
+from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.weights import read_weights
+from mobilesdk.errors import ArtifactInvalid, FileRejected
+from mobilesdk.flatbuffers.executorch import inspect_file
+from mobilesdk.flatbuffers.executorch_folder import unpack
+from mobilesdk.flatbuffers.program import METHOD, read_program
+from mobilesdk.flatbuffers.reader import map_file
+from mobilesdk.plugins.contract import Tool
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+plugin_api = 1
+
+_RUNS_HERE = {"XnnpackBackend"}
+_COREML = "CoreMLBackend"
+_PACKAGE = PurePosixPath("model.mlpackage")
+
+
+class ExecuTorchRuntime:
+    """Runs ``.pte`` programs."""
+
+    tools = (Tool(distribution="executorch", extra="executorch"),)
+    form = Form.EXECUTORCH_PROGRAM
+    suffix = ".pte"
+
+    def inspect(self, path: Path) -> ArtifactInfo:
+        """Tell what is inside a program, without running it and without a toolchain.
+
+        Raises:
+            FileRejected: The file is damaged or hostile.
+        """
+        info = inspect_file(path)
+        return _with_packages(path, info) if _COREML in info.delegates else info
+
+    def refuses(self, info: ArtifactInfo) -> str:
+        """Give the reason why a program cannot run on this machine; empty if it can."""
+        foreign = sorted(set(info.delegates) - _RUNS_HERE)
+        if not foreign:
+            return ""
+        if foreign == [_COREML]:
+            return "The Core ML delegate runs on Apple devices only."
+        return f"This runtime has no backend named {', '.join(foreign)}."
+
+    def load(self, path: Path, contract: Contract, threads: int) -> Session:
+        """Load a program from disk.
+
+        Raises:
+            FileRejected: The file is damaged or hostile.
+            ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
+        """
+        info = inspect_file(path)
+        _check_tensors("input", info.inputs, contract.inputs)
+        _check_tensors("output", info.outputs, contract.outputs)
+        return Session(_method(path, threads), contract)
+
+
+class Session:
+    """A loaded program."""
+
+    def __init__(self, method: Any, contract: Contract) -> None:
+        self._method = method
+        self._contract = contract
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once on one sample.
+
+        Args:
+            inputs: Arrays by the names of the contract, in its shapes and dtypes.
+
+        Returns:
+            Arrays by the names of the contract's outputs; copies.
+
+        Raises:
+            ArtifactInvalid: An input is not as in the contract, or the program fails.
+        """
+        import torch
+
+        tensors = []
+        for spec in self._contract.inputs:
+            array = inputs.get(spec.name)
+            if array is None or array.shape != spec.shape or array.dtype != spec.dtype:
+                given = "nothing" if array is None else f"{array.dtype}{list(array.shape)}"
+                raise ArtifactInvalid(
+                    f"Input {spec.name!r} takes {spec.dtype}{list(spec.shape)}, not {given}."
+                )
+            tensors.append(torch.from_numpy(array.copy()))
+        try:
+            outputs = self._method.execute(tensors)
+        except RuntimeError as error:
+            raise ArtifactInvalid(f"The program does not run: {error}") from error
+        return {
+            spec.name: _checked(spec, output.numpy().copy())
+            for spec, output in zip(self._contract.outputs, outputs, strict=True)
+        }
+
+
+def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
+    """Add the ops and weights of the Core ML packages that a program holds for its delegates."""
+    ops = [op for op in info.ops if op.delegate != _COREML]
+    weights, problems, systems = [*info.weights], [*info.problems], {info.minimum_os}
+    packages = [item for item in read_program(map_file(path)).delegates if item.backend == _COREML]
+    for place, delegate in enumerate(packages):
+        with TemporaryDirectory() as folder:
+            package = _package(delegate.payload, Path(folder))
+            function = package.model.program.functions.get("main")
+            if function is None:
+                raise FileRejected("The ML Program of a delegate has no function named 'main'.")
+            found, faults = read_weights(package, function)
+        prefix = f"{_COREML}.{place}."
+        weights += [weight.model_copy(update={"name": prefix + weight.name}) for weight in found]
+        problems += [prefix + fault for fault in faults]
+        systems.add(package.model.minimum_os)
+        ops += [
+            op.model_copy(update={"name": prefix + op.name, "delegate": _COREML})
+            for op in computing_ops(function)
+        ]
+    return info.model_copy(
+        update={
+            "ops": tuple(ops),
+            "weights": tuple(weights),
+            "problems": tuple(problems),
+            "minimum_os": max(systems),
+        }
+    )
+
+
+def _package(payload: memoryview, folder: Path) -> Package:
+    for name, content in unpack(payload).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return Package(folder / _PACKAGE)
+
+
+def _checked(spec: OutputSpec, array: NDArray[np.generic[Any]]) -> NDArray[Any]:
+    if array.shape != spec.shape or array.dtype != spec.dtype:
+        raise ArtifactInvalid(
+            f"Output {spec.name!r} came as {array.dtype}{list(array.shape)}, not "
+            f"{spec.dtype}{list(spec.shape)}."
+        )
+    return array
+
+
+def _check_tensors(
+    kind: str, found: Sequence[TensorInfo], wanted: Sequence[InputSpec | OutputSpec]
+) -> None:
+    """Compare what the file declares with the contract, place by place: it keeps no names."""
+    declared = [(tensor.dtype, tensor.shape) for tensor in found]
+    required = [(spec.dtype, spec.shape) for spec in wanted]
+    if declared != required:
+        raise ArtifactInvalid(
+            f"The program's {kind}s are {declared}, but the contract has {required}.",
+            hint="build the program again from the model that the contract belongs to.",
+        )
+
+
+def _method(path: Path, threads: int) -> Any:
+    import executorch.kernels.quantized  # noqa: F401  # registers kernels for embeddings
+    from executorch.extension.pybindings import portable_lib
+    from executorch.runtime import Runtime
+
+    portable_lib._unsafe_reset_threadpool(threads)  # unsafe while a program runs; none does yet
+    try:
+        return Runtime.get().load_program(path).load_method(METHOD)
+    except (RuntimeError, ValueError) as error:
+        raise ArtifactInvalid(f"The program does not load: {error}") from error
+
+
+PLUGIN = ExecuTorchRuntime()
