@@ -271,8 +271,14 @@ def _encode(record: WeightRecord, weight: FoundWeight, options: CoreMLOptions) -
 
 def _replace(mil: Any, constant: Any, expression: ConstExpr) -> None:
     """Put a compressed constant, under the same name, in the place of a plain one."""
+    from coremltools.converters.mil.mil import Builder
+    from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
+
+    # Constants have no place in the source; coremltools wants that said.
+    sources = (ScopeSource.EXIR_STACK_TRACE, ScopeSource.EXIR_DEBUG_HANDLE)
+    nowhere = [ScopeInfo(source=source, data=[None]) for source in sources]
     block = mil.functions["main"]
-    with block:
+    with block, Builder.scope(*nowhere):
         results = _build(expression, constant, constant.name)
         block.replace_uses_of_var_after_op(
             anchor_op=results[0].op,
@@ -294,7 +300,7 @@ def _build(expression: ConstExpr, before: Any, name: str) -> tuple[Any, ...]:
         inner = _build(expression.inner, before, f"{name}_values")
         arguments |= zip(expression.results, inner, strict=True)
     built = getattr(Builder, expression.op)(**arguments, before_op=before, name=name)
-    return built if isinstance(built, tuple) else (built,)
+    return tuple(built) if isinstance(built, list | tuple) else (built,)
 
 
 def _typed(stored: Stored) -> NDArray[Any]:
