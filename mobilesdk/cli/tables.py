@@ -66,18 +66,19 @@ def print_result(result: BuildResult) -> None:
     """Print what a build made: a row per variant, then what failed and what is out of reach."""
     out = console()
     table = Table(title=f"{result.output}", title_justify="left")
-    for column in ("model", "target", "format", "profile"):
-        table.add_column(column)
+    many = len(result.manifest.models) > 1
+    for column in ("model", "target", "profile") if many else ("target", "profile"):
+        table.add_column(column, overflow="fold")
     for column in ("size", "of float", "SQNR", "agreement"):
         table.add_column(column, justify="right")
     table.add_column("verification")
     table.add_column("gates", overflow="fold")
     for model in result.manifest.models:
         for variant in model.variants:
-            table.add_row(model.name, *_variant_cells(variant))
+            table.add_row(*([model.name] if many else []), *_variant_cells(variant))
     for failure in result.failures:
-        cells = ("", "", "", "", "", "", f"[red]{failure.step} failed[/]", failure.code)
-        table.add_row(failure.model, failure.target, *cells)
+        cells = ("", "", "", "", "", f"[red]{failure.step} failed[/]", failure.code)
+        table.add_row(*([failure.model] if many else []), failure.target, *cells)
     out.print(table)
     for failure in result.failures:
         out.print(f"[red]{failure.model} for {failure.target}[/]: {escape(failure.message)}")
@@ -102,7 +103,6 @@ def _print_reasons(out: Console, result: BuildResult) -> None:
 def _variant_cells(variant: Variant) -> tuple[str, ...]:
     return (
         variant.target,
-        variant.format,
         variant.profile,
         format_bytes(variant.size_bytes),
         format_ratio(variant.size_bytes / variant.float_size_bytes),
@@ -123,7 +123,7 @@ def _parity_cells(parity: ParityReport | None) -> tuple[str, str]:
     if top1 is None:
         return sqnr, f"cosine {_value(worst.cosine, float('nan')):.4f}"
     low, high = top1.interval or (top1.value, top1.value)
-    return sqnr, f"{format_ratio(top1.value)} [{100 * low:.1f}–{100 * high:.1f}]"
+    return sqnr, f"{format_ratio(top1.value)} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _value(estimate: Estimate | None, missing: float) -> float:

@@ -120,7 +120,7 @@ class ExecuTorchExporter:
             form=self.produces,
             path=artifact,
             traits=model.traits,
-            sidecars=model.sidecars | {"expectation": path},
+            sidecars={"expectation": path},
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.model import Model
+from mobilesdk.errors import MobileSDKError
 
 JOB_SCHEMA_VERSION = 1
 JOB_NAME = "job.json"
@@ -80,8 +81,14 @@ def relative_to(model: Model, folder: Path) -> Model:
     """Give the model with paths relative to the folder that holds all its files.
 
     Raises:
-        ValueError: A path lies outside.
+        MobileSDKError: A path lies outside: the step broke its contract.
     """
+    for name, path in {"path": model.path, **model.sidecars}.items():
+        if not path.is_relative_to(folder):
+            raise MobileSDKError(
+                f"The step gave a model whose {name} is outside of the step's own folder.",
+                hint="this is a bug in the plug-in: it has to write below context.output.",
+            )
     return model.model_copy(
         update={
             "path": model.path.relative_to(folder),

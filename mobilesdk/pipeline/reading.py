@@ -7,6 +7,7 @@ weight files, versions of distributions. The next build looks at those, and impo
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ class Reader:
         require(frontend(name).tools)
         config = {"reference": request.reference, "contract": _contract(request)}
         task = Task("", TaskKind.READ, name, config, {}, "read", request.name, ())
+        started_s = time.monotonic()
         self._listener(Event("started", task))
         with self._cache.scratch("read") as folder:
             job = Job(
@@ -123,7 +125,7 @@ class Reader:
                 )
             self._cache.put(folder, key)
         write_file(index, canonical_json(known))
-        self._listener(Event("finished", task))
+        self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
         return known, key
 
 

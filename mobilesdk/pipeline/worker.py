@@ -52,6 +52,7 @@ def _run(job: Job, context: StepContext) -> Outcome:
     try:
         with write_errors(job.output):
             model = run_step(job, context)
+            return Outcome(model=None if model is None else relative_to(model, job.output))
     except MobileSDKError as error:
         traceback.print_exc()
         return Outcome(error=error.to_json())
@@ -63,7 +64,6 @@ def _run(job: Job, context: StepContext) -> Outcome:
             hint="this is a bug in mobilesdk or in a toolchain: please report it with the log.",
         )
         return Outcome(error=bug.to_json())
-    return Outcome(model=None if model is None else relative_to(model, job.output))
 
 
 def _die_with_parent() -> None:
