@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tokenize
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,15 @@ from mobilesdk.errors import InvalidDataset, suggest
 
 _LARGEST_BYTES = 8 << 30
 _LARGEST_HEADER_BYTES = 10_000
+# numpy parses a header as a Python literal, and lets the parser's errors through.
+_HEADER_ERRORS = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
 _CHANNEL_AXIS = {"NCHW": 0, "NHWC": 2}
 
 
@@ -143,12 +154,15 @@ def _header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype
     npy: Any = np.lib.format  # numpy has no types for these functions
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
-        version = npy.read_magic(file)
-        if version not in readers:
-            raise ValueError(f"version {version} of the format")
-        shape, fortran_order, dtype = readers[version](file, max_header_size=_LARGEST_HEADER_BYTES)
+        with warnings.catch_warnings(action="error"):  # numpy warns of headers that it has to mend
+            version = npy.read_magic(file)
+            if version not in readers:
+                raise ValueError(f"version {version} of the format")
+            shape, fortran_order, dtype = readers[version](
+                file, max_header_size=_LARGEST_HEADER_BYTES
+            )
         return shape, fortran_order, dtype
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+    except (*_HEADER_ERRORS, Warning) as error:
         raise InvalidDataset(
             f"{what} is no array that numpy wrote: {error}",
             hint="write it with numpy.savez or numpy.save.",

@@ -120,6 +120,8 @@ def _read(path: Path, name: str) -> Image.Image:
     Raises:
         InvalidDataset: The file is no image, or not one with one meaning as 8-bit RGB.
     """
+    if not path.is_file():
+        raise InvalidDataset(f"{name} is not a regular file.", hint="remove it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow only warns of images that are too large

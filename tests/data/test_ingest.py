@@ -1,0 +1,193 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mobilesdk.core.contract import ImageInput, InputSpec
+from mobilesdk.data import StoredSamples, ingest, open_samples
+from mobilesdk.errors import FileRejected, InvalidDataset
+
+
+def numbers(count=40, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, 5)).astype(np.float32)
+
+
+@pytest.fixture
+def store(tmp_path, array_contract):
+    """Store an array as a set; later sets have to be disjoint from the one given."""
+    made = []
+
+    def store(values, **options):
+        folder = tmp_path / f"set{len(made)}"
+        made.append(folder)
+        folder.mkdir()
+        np.save(folder.with_suffix(".npy"), values)
+        return ingest(folder.with_suffix(".npy"), array_contract, folder, **options)
+
+    return store
+
+
+def test_what_is_stored_is_what_the_source_gives(make_folder, image_contract, output):
+    folder = make_folder(count=32)
+    reports = []
+    stored = ingest(folder, image_contract, output, report=lambda *seen: reports.append(seen))
+    assert len(stored) == 32
+    for kept, sample in zip(stored, open_samples(folder, image_contract), strict=True):
+        np.testing.assert_array_equal(kept["x"], sample.arrays["x"])
+        assert kept["x"].shape == (1, 3, 24, 32)
+    assert reports[-1] == ("32 of 32 samples", 1.0)
+    index = json.loads((output / "samples.json").read_text())
+    assert (index["schema_version"], index["kind"], index["count"]) == (1, "images", 32)
+    assert index["samples"][3]["name"] == "003.png"
+
+
+def test_the_digest_depends_on_values_and_order_and_on_nothing_else(store):
+    values = numbers()
+    assert store(values).digest == store(values.copy()).digest
+    assert store(values[::-1]).digest != store(values).digest
+    changed = values.copy()
+    changed[7, 3] += np.float32(1e-6)
+    assert store(changed).digest != store(values).digest
+
+
+def test_samples_can_be_read_again_and_not_written(store):
+    stored = store(numbers())
+    first = [sample["x"].copy() for sample in stored]
+    np.testing.assert_array_equal(first, [sample["x"] for sample in stored])
+    with pytest.raises(ValueError, match="read-only"):
+        next(iter(stored))["x"][0, 0] = 1
+
+
+def test_few_samples_need_a_permission(store):
+    with pytest.raises(InvalidDataset, match="31 samples") as caught:
+        store(numbers(31))
+    assert "--allow-small-calibration" in caught.value.hint
+    assert len(store(numbers(31), allow_small=True)) == 31
+    assert len(store(numbers(32))) == 32
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(store, value):
+    values = numbers()
+    values[12, 2] = value
+    with pytest.raises(InvalidDataset, match="sample 12 holds infinite values or NaN"):
+        store(values)
+
+
+def test_a_constant_sample_is_refused(store):
+    values = numbers()
+    values[5] = 3.0
+    with pytest.raises(InvalidDataset, match="sample 5 is constant"):
+        store(values)
+
+
+def test_a_constant_image_is_refused(make_folder, image_contract, output):
+    folder = make_folder()
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(folder / "grey.png")
+    with pytest.raises(InvalidDataset, match=r"grey\.png is constant"):
+        ingest(folder, image_contract, output)
+
+
+def test_one_constant_input_beside_others_is_fine(tmp_path, text_contract, output):
+    ids = np.random.default_rng(0).integers(0, 100, (40, 6))
+    np.savez(tmp_path / "x.npz", ids=ids, mask=np.ones((40, 6), np.float32))
+    assert len(ingest(tmp_path / "x.npz", text_contract, output)) == 40
+
+
+@pytest.mark.parametrize("bad", [-1, 100])
+def test_ids_outside_of_the_vocabulary_are_refused(tmp_path, text_contract, output, bad):
+    ids = np.random.default_rng(0).integers(0, 100, (40, 6))
+    ids[8, 2] = bad
+    np.savez(tmp_path / "x.npz", ids=ids, mask=np.ones((40, 6), np.float32))
+    with pytest.raises(InvalidDataset, match=r"sample 8 holds ids .* outside of 0 … 99"):
+        ingest(tmp_path / "x.npz", text_contract, output)
+
+
+def test_a_tenth_may_repeat_but_no_more(store):
+    values = numbers(40)
+    values[36:] = values[:4]
+    assert len(store(values)) == 40
+    values[35] = values[4]
+    with pytest.raises(
+        InvalidDataset, match=r"5 of 40 samples .* sample 35 is the same as sample 4"
+    ):
+        store(values)
+
+
+def test_sets_that_share_a_sample_are_refused(store):
+    calibration = store(numbers(seed=0))
+    assert len(store(numbers(seed=1), disjoint_from=calibration)) == 40
+    evaluation = numbers(seed=1)
+    evaluation[3] = numbers(seed=0)[17]
+    with pytest.raises(InvalidDataset, match=r"1 sample\(s\).* sample 3 is the same as sample 17"):
+        store(evaluation, disjoint_from=calibration)
+
+
+def test_the_same_pixels_in_another_file_are_found(make_folder, image_contract, tmp_path):
+    calibration, evaluation = make_folder("c"), make_folder("e", first_seed=100)
+    with Image.open(calibration / "004.png") as image:
+        image.save(evaluation / "copy.bmp")
+    (tmp_path / "co").mkdir()
+    (tmp_path / "eo").mkdir()
+    stored = ingest(calibration, image_contract, tmp_path / "co")
+    with pytest.raises(InvalidDataset, match=r"copy\.bmp is the same as 004\.png"):
+        ingest(evaluation, image_contract, tmp_path / "eo", disjoint_from=stored)
+
+
+def test_noise_is_refused_as_a_file_and_as_an_array(make_folder, image_contract, tmp_path, output):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    folder = make_folder()
+    Image.fromarray(noise).save(folder / "static.png")
+    with pytest.raises(InvalidDataset, match=r"static\.png is pure noise"):
+        ingest(folder, image_contract, output)
+
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(32, 3, 24, 32)).astype("f4"))
+    with pytest.raises(InvalidDataset, match="sample 0 is pure noise"):
+        ingest(tmp_path / "x.npy", image_contract, output)
+
+
+def test_random_numbers_are_no_noise_where_the_input_is_no_image(store):
+    assert len(store(numbers())) == 40
+
+
+def test_an_empty_folder_is_refused(tmp_path, image_contract, output):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InvalidDataset, match="is empty"):
+        ingest(tmp_path / "nothing", image_contract, output)
+
+
+def test_float16_images(make_folder, image_contract, output):
+    image = ImageInput(size=(24, 32))
+    spec = InputSpec(name="x", shape=(1, 3, 24, 32), dtype="float16", preparation=image)
+    stored = ingest(make_folder(), image_contract.model_copy(update={"inputs": (spec,)}), output)
+    assert next(iter(stored))["x"].dtype == np.float16
+
+
+def damage_index(folder):
+    text = (folder / "samples.json").read_text()
+    (folder / "samples.json").write_text(text.replace('"count": 40', '"count": 41'))
+
+
+def damage_array(folder):
+    np.save(folder / "x.npy", np.zeros((40, 1, 6), np.float32))
+
+
+def remove_array(folder):
+    (folder / "x.npy").unlink()
+
+
+def escape(folder):
+    text = (folder / "samples.json").read_text()
+    (folder / "samples.json").write_text(text.replace('"name": "x"', '"name": "../x"'))
+
+
+@pytest.mark.parametrize("damage", [damage_index, damage_array, remove_array, escape])
+def test_a_damaged_store_is_rejected(store, tmp_path, damage):
+    store(numbers())
+    shutil.copytree(tmp_path / "set0", tmp_path / "copy")
+    assert len(StoredSamples(tmp_path / "copy")) == 40
+    damage(tmp_path / "copy")
+    with pytest.raises(FileRejected):
+        StoredSamples(tmp_path / "copy")
