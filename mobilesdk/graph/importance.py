@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 
 import torch
 from torch import Tensor
@@ -24,6 +23,9 @@ def input_energies(
 ) -> dict[str, Tensor]:
     """Measure the mean square of each input channel of every layer, over samples and positions.
 
+    An error of a weight's element is multiplied by the values of its input channel, so the error's
+    square counts with their mean square.
+
     Args:
         program: With float weights.
         samples: Input tensors of each sample.
@@ -43,7 +45,8 @@ def input_energies(
                 continue
             weight = argument(user, layer.weight)
             if weight in names:
-                measured[node] = measured.get(node, _mean_square(values[0], layer.channel_axis))
+                if node not in measured:
+                    measured[node] = _mean_square(values[0], layer.channel_axis)
                 energies[names[weight]] = measured[node]
 
     run_variants(program, [{}], samples, visit, report)
@@ -70,6 +73,6 @@ def importance(energy: Tensor, role: WeightRole, shape: tuple[int, ...]) -> Tens
 
 
 def _mean_square(outputs: Sequence[Tensor], axis: int) -> Tensor:
-    squares = [output.movedim(axis, -1).flatten(0, -2).double().square() for output in outputs]
-    total = torch.stack([square.sum(dim=0) for square in squares]).sum(dim=0)
-    return (total / sum(prod(square.shape[:-1]) for square in squares)).float()
+    positions = [output.movedim(axis, -1).flatten(0, -2) for output in outputs]
+    sums = torch.stack([rows.double().square().sum(dim=0) for rows in positions]).sum(dim=0)
+    return (sums / sum(len(rows) for rows in positions)).float()
