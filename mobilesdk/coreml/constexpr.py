@@ -110,7 +110,8 @@ def _shift_scale(data: Array, arguments: Arguments) -> Array:
     shifted = data.astype(scale.dtype)
     if offset is not None:
         shifted = shifted - _spread(offset, data.shape).astype(scale.dtype)
-    return shifted * _spread(scale, data.shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinities are reported by who reads
+        return shifted * _spread(scale, data.shape)
 
 
 def _mask_faults(data: Array, mask: Array) -> list[str]:
@@ -179,7 +180,8 @@ def _affine(arguments: Arguments) -> tuple[Array, ...]:
         for name in ("scale", "zero_point")
     )
     shifted = data.astype(np.float32) - zero_point.astype(np.float32)
-    return ((shifted * scale.astype(np.float32)).astype(scale.dtype),)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinities are reported by who reads
+        return ((shifted * scale.astype(np.float32)).astype(scale.dtype),)
 
 
 def _packed_shape(arguments: Arguments) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ def describe(
         raise UndescribedStorage(error.errors()[0]["msg"]) from error
     if "constexpr_sparse_to_dense" not in chain:
         return scheme
-    zeros = values.size - np.count_nonzero(values)
+    zeros = values.size - int(np.count_nonzero(values))
     share = min(zeros / max(values.size, 1), float(np.nextafter(1.0, 0.0)))
     return scheme.model_copy(update={"sparsity": share})
 

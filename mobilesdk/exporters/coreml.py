@@ -67,7 +67,8 @@ class CoreMLOptions(ExportOptions):
 
     Attributes:
         deployment_target: First iOS version that has to load the package.
-        compute_precision: Type of activations and of weights that are not compressed.
+        compute_precision: Type of activations and of weights that are not compressed. Where the
+            profile asks for no type of activations, this one decides.
         compute_units: Where the app will run it.
     """
 
@@ -102,7 +103,7 @@ class CoreMLExporter:
             for role, scheme in request.weights.items()
             if (reason := limit(scheme, options.ios))
         ]
-        reasons += _refuse_precision(options, request.activations)
+        reasons += _refuse_precision(options, request)
         return reasons + _refuse_contract(options, summary.contract)
 
     def apply(self, model: Model, options: CoreMLOptions, context: StepContext) -> Model:
@@ -163,17 +164,24 @@ def _is_half(options: CoreMLOptions) -> bool:
     return options.compute_precision == "float16"
 
 
-def _refuse_precision(options: CoreMLOptions, activations: ActivationScheme) -> list[str]:
+def _refuse_precision(options: CoreMLOptions, request: Request) -> list[str]:
+    activations = request.activations
     if activations.mode != "float":
         return [f"Core ML: {activations} activations come with activation calibration, not yet."]
-    bits = 16 if _is_half(options) else 32
-    if activations.bits != bits:
+    half_weights = any(_is_plain_half(scheme) for scheme in request.weights.values())
+    asked_bits = activations.bits if activations.bits == 16 or half_weights else None
+    if asked_bits not in (None, 16 if _is_half(options) else 32):
         return [
             f"Core ML: {activations} activations are asked for, but compute_precision is "
-            f"{options.compute_precision!r}; begin the profile with method = 'fp16', or change "
-            "compute_precision."
+            f"{options.compute_precision!r}; change one of them."
         ]
+    if half_weights and not _is_half(options) and options.ios < 16:
+        return ["Core ML: float16 weights of a float32 program need iOS16 or later."]
     return []
+
+
+def _is_plain_half(scheme: WeightScheme) -> bool:
+    return scheme.encoding == "float" and scheme.bits == 16
 
 
 def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
@@ -255,9 +263,18 @@ def _refuse_conflict(first: WeightRecord, second: WeightRecord) -> None:
 
 
 def _encode(record: WeightRecord, weight: FoundWeight, options: CoreMLOptions) -> ConstExpr | None:
+    plain = record.planned.encoding == "float" and not record.planned.sparsity
+    if weight.axes is None and not plain:
+        users = ", ".join(sorted({op.op_type for op in weight.constant.outputs[0].child_ops}))
+        raise CompressionIncomplete(
+            f"{record.name} is to be {record.planned}, but is no weight of a layer: {users} takes "
+            "it.",
+            hint="leave the role 'other' out of the compression.",
+        )
+    channel_axis, block_axis = weight.axes or (0, 1)
     layout = Layout(
-        channel_axis=weight.channel_axis,
-        block_axis=weight.block_axis,
+        channel_axis=channel_axis,
+        block_axis=block_axis,
         scale_type=np.float16 if _is_half(options) else np.float32,
         packed=options.ios < _FIRST_IOS18_OPERATIONS,
     )

@@ -26,14 +26,13 @@ class FoundWeight:
     Attributes:
         constant: coremltools' operation.
         values: float32, in the constant's order of axes, before any cast.
-        channel_axis: Of the output channels.
-        block_axis: Of the input channels.
+        axes: Of the output channels and of the input channels; None where no op takes it that has
+            channels, so that it must not be compressed.
     """
 
     constant: Any
     values: NDArray[np.float32]
-    channel_axis: int
-    block_axis: int
+    axes: tuple[int, int] | None
 
 
 def weight_values(program: torch.export.ExportedProgram) -> dict[str, NDArray[np.float32]]:
@@ -77,15 +76,14 @@ def find_weights(
 
 def _match(constant: Any, weight: NDArray[np.float32]) -> FoundWeight | None:
     stored = constant.outputs[0].val
-    axes = _axes(constant)
-    if axes is None or stored.dtype.kind != "f":
+    if stored.dtype.kind != "f":
         return None
     for arranged in (weight, weight.T) if weight.ndim == 2 else (weight,):
         same_axes = [size for size in arranged.shape if size > 1] == [
             size for size in stored.shape if size > 1
         ]
         if same_axes and np.array_equal(arranged.astype(stored.dtype).ravel(), stored.ravel()):
-            return FoundWeight(constant, arranged.reshape(stored.shape), *axes)
+            return FoundWeight(constant, arranged.reshape(stored.shape), _axes(constant))
     return None
 
 
