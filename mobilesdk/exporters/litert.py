@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobilesdk.core.form import Form, Needs
-from mobilesdk.core.ledger import Expectation, ExpectedWeight
+from mobilesdk.core.ledger import Expectation
 from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import (
     ActivationScheme,
@@ -48,18 +48,20 @@ from mobilesdk.core.scheme import (
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import DelegationRefused
 from mobilesdk.flatbuffers.tflite import Subgraph, read_tflite
+from mobilesdk.flatbuffers.tflite_expectation import Operands, expected_weights
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
-from mobilesdk.flatbuffers.tflite_match import Match, match_weights, rounded
+from mobilesdk.flatbuffers.tflite_match import Matches, match_weights
 from mobilesdk.flatbuffers.tflite_nnapi import outside_nnapi
 from mobilesdk.flatbuffers.tflite_recipe import (
     BLOCK_SIZES,
+    STATIC_OPERATORS,
+    WEIGHT_OPERATORS,
     OpSet,
     build_recipe,
     float_op_types,
     nnapi_float_types,
 )
 from mobilesdk.flatbuffers.tflite_weights import stored_weights
-from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
 plugin_api = 1
 
 MAX_FLOAT_BYTES = (1 << 31) - (1 << 24)  # of a flatbuffer, less 16 MB for all that is no weight
-_INT4_ROLES = ("conv", "linear", "embedding", "depthwise")  # depthwise: planned at 8 bits
+_INT4_ROLES = ("conv", "linear", "embedding")
 
 
 class LiteRTOptions(ExportOptions):
@@ -145,13 +147,13 @@ class LiteRTExporter:
         artifact.write_bytes(content)
         if options.op_set == "nnapi":
             _require_nnapi(content)
+        kept_float = _float_types(content, subgraph, matches, records, record, options)
         expectation = Expectation(
-            weights=tuple(
-                _expected(weight, weights[weight.name], matches.get(weight.name))
-                for weight in records
+            weights=expected_weights(
+                records, weights, matches, _operands(record.activations, kept_float)
             ),
             activations=record.activations,
-            float_op_types=_float_types(content, subgraph, matches, records, record, options),
+            float_op_types=kept_float,
         )
         path = context.output / "expectation.json"
         path.write_text(expectation.model_dump_json(indent=1) + "\n")
@@ -217,15 +219,13 @@ class _Inputs:
         self.context.report("observing ranges", done / max(total, 1))
 
 
-def _planned(
-    matches: Mapping[str, Match], records: Iterable[WeightRecord]
-) -> dict[int, WeightScheme]:
+def _planned(matches: Matches, records: Iterable[WeightRecord]) -> dict[int, WeightScheme]:
     """Map the index of each constant that holds a weight to the scheme planned for it."""
     return {
         constant.index: record.planned
         for record in records
-        if record.name in matches
-        for constant in matches[record.name].constants
+        if record.name in matches.weights
+        for constant in matches.weights[record.name].constants
     }
 
 
@@ -276,7 +276,7 @@ def _require_nnapi(content: bytes) -> None:
 def _float_types(
     content: bytes,
     subgraph: Subgraph,
-    matches: Mapping[str, Match],
+    matches: Matches,
     records: Iterable[WeightRecord],
     record: CompressionRecord,
     options: LiteRTOptions,
@@ -287,11 +287,17 @@ def _float_types(
     of_float_weights = {
         constant.op
         for weight in records
-        if weight.planned.encoding == "float" and weight.name in matches
-        for constant in matches[weight.name].constants
+        if weight.planned.encoding == "float" and weight.name in matches.weights
+        for constant in matches.weights[weight.name].constants
+        if constant.op in WEIGHT_OPERATORS
     }
     found = float_op_types(inspect_tflite(content).ops, of_float_weights)
     return {**found, **nnapi_float_types(subgraph)} if options.op_set == "nnapi" else found
+
+
+def _operands(activations: ActivationScheme, kept_float: Iterable[str]) -> Operands:
+    bits = activations.bits if activations.mode == "static" else 0
+    return Operands(bits, STATIC_OPERATORS - WEIGHT_OPERATORS - frozenset(kept_float))
 
 
 def _compression(model: Model) -> CompressionRecord:
@@ -312,25 +318,6 @@ def _complete(record: CompressionRecord, summary: ModelSummary) -> tuple[WeightR
             planned=WeightScheme(),
         )
         for weight in summary.weights
-    )
-
-
-def _expected(record: WeightRecord, values: NDArray[Any], match: Match | None) -> ExpectedWeight:
-    reason = record.reason
-    name = ""
-    if match is not None:
-        name = match.constants[0].tensor.name
-        if match.folded is not None:
-            values = rounded(match.folded, record.planned, match.constants[0].channel_axis)
-            reason = "; ".join(filter(None, [reason, "the converter folded a scale into it"]))
-    return ExpectedWeight(
-        name=record.name,
-        artifact_name=name,
-        shape=record.shape,
-        requested=record.requested,
-        planned=record.planned,
-        reason=reason,
-        fingerprint=fingerprint(values),
     )
 
 

@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,25 @@ class Match:
     folded: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True)
+class Matches:
+    """Which constants are which weights.
+
+    Attributes:
+        weights: Name → where it is; a weight that was not found is left out.
+        sums: Names of two weights → the constant that the converter added them up to.
+        others: Constants that are no weight of the model.
+    """
+
+    weights: dict[str, Match]
+    sums: dict[tuple[str, str], StoredWeight]
+    others: tuple[StoredWeight, ...]
+
+
 def match_weights(
     weights: Mapping[str, NDArray[Any]], constants: Sequence[StoredWeight]
-) -> dict[str, Match]:
-    """Match weights with constants; a weight that is not found is left out.
-
-    Weights of equal values are taken in order.
+) -> Matches:
+    """Match weights with constants. Weights of equal values are taken in order.
 
     Args:
         weights: Name → values in the layout of torch.
@@ -63,7 +77,24 @@ def match_weights(
     for name, values in weights.items():
         if name not in found:
             found.update(_folded(name, values, left))
-    return found
+    missing = {name: values for name, values in weights.items() if name not in found}
+    sums = dict(_sums(missing, left))
+    return Matches(found, sums, tuple(left))
+
+
+def _sums(
+    missing: Mapping[str, NDArray[Any]], left: list[StoredWeight]
+) -> Iterator[tuple[tuple[str, str], StoredWeight]]:
+    """Find constants that two weights were added up to: ``(x + a) + b`` became ``x + (a + b)``."""
+    for first, second in combinations(missing, 2):
+        if missing[first].shape != missing[second].shape:
+            continue
+        total = missing[first] + missing[second]
+        for constant in list(left):
+            values = constant.values()
+            if values.shape == total.shape and np.array_equal(values, total):
+                left.remove(constant)
+                yield (first, second), constant
 
 
 def _folded(name: str, values: NDArray[Any], left: list[StoredWeight]) -> dict[str, Match]:
@@ -114,10 +145,32 @@ def _digest(values: NDArray[Any]) -> str:
     return hashlib.sha256((flat + np.float32(0)).tobytes()).hexdigest()  # + 0: -0 is 0
 
 
+def rounded_operand(
+    values: NDArray[np.float32], bits: int
+) -> tuple[WeightScheme, NDArray[np.float32]]:
+    """Give what the quantizer makes of a constant that an integer op adds, multiplies, or the like.
+
+    It is stored as an activation is: per tensor, with a zero point at 8 bits and without at 16.
+
+    Returns:
+        Its scheme, and the decoded values.
+    """
+    lowest, largest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    if bits == 16:
+        scale, zero_point = max(-low, high, 1e-9) / largest, 0.0
+    else:
+        scale = max(high - low, 1e-9) / (largest - lowest)
+        zero_point = float(np.rint(lowest - low / scale))
+    scheme = WeightScheme(encoding="linear", bits=bits, symmetric=zero_point == 0)
+    codes = np.clip(np.rint(values / scale) + zero_point, lowest, largest)
+    return scheme, ((codes - zero_point) * scale).astype(np.float32)
+
+
 def rounded(
     values: NDArray[np.float32], scheme: WeightScheme, channel_axis: int
 ) -> NDArray[np.float32]:
-    """Give what a min-max quantizer makes of a weight: rounded, and decoded again.
+    """Give what the quantizer makes of a weight: rounded to its min-max grid, and decoded again.
 
     Args:
         values: In the layout of the file.

@@ -17,7 +17,14 @@ from mobilesdk.flatbuffers.tflite import Quantization, Subgraph, Tensor
 _PLAIN = {"float32": "<f4", "float16": "<f2", "int8": "i1", "uint8": "u1", "int16": "<i2"}
 _PACKED = {"int4": 4, "int2": 2}
 _BITS = {"int8": 8, "uint8": 8, "int16": 16, **_PACKED}
-_CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": 3}  # all others have their output channels first
+# Axis of the output channels, of the ops that can have one scale for each.
+_CHANNEL_AXIS = {
+    "CONV_2D": 0,
+    "DEPTHWISE_CONV_2D": 3,
+    "EMBEDDING_LOOKUP": 0,
+    "FULLY_CONNECTED": 0,
+    "TRANSPOSE_CONV": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,8 @@ class StoredWeight:
                 granularity="per_block",
                 block_size=quantization.block_size,
             )
-        channels = self.tensor.shape[self.channel_axis]
-        per_channel = quantization.scales.size > 1 or channels == 1
+        one_channel = self.op in _CHANNEL_AXIS and self.tensor.shape[self.channel_axis] == 1
+        per_channel = quantization.scales.size > 1 or one_channel
         return WeightScheme(
             encoding="linear",
             bits=bits,

@@ -42,7 +42,7 @@ def observe_ranges(
     for done, sample in enumerate(samples, start=1):
         interpreter.run(sample)
         for index, observer in observers.items():
-            observer.update(interpreter.tensor(index))
+            observer.update(_extremes(interpreter.tensor(index), kind))
         progress(done)
     ranges: Ranges = {}
     for index, observer in observers.items():
@@ -52,6 +52,13 @@ def observe_ranges(
             "max": np.array([high], np.float32),
         }
     return ranges
+
+
+def _extremes(values: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Give what an observer has to see: of a min-max one, the smallest and largest value only."""
+    if kind == "percentile" or values.size == 0:
+        return values
+    return np.array([values.min(), values.max()])
 
 
 def quantize(content: bytes, recipe: list[dict[str, Any]], ranges: Ranges | None) -> bytes:

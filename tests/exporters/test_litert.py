@@ -1,0 +1,263 @@
+"""The LiteRT exporter, on tiny models that a process of its own exports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.form import Needs
+from mobilesdk.core.ledger import Expectation, Ledger
+from mobilesdk.core.model import ModelSummary, ModelWeight
+from mobilesdk.core.scheme import ActivationScheme, Request, WeightScheme
+from mobilesdk.exporters.litert import PLUGIN, LiteRTOptions
+from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
+from mobilesdk.verify.ledger import build_ledger
+
+REPEATED = ["weights8", "two_static", "text_blocks"]
+# Case → least SQNR in dB of the file against the compressed program, over two samples.
+EXPORTED = {
+    "float": 90,
+    "half": 60,
+    "weights8": 90,
+    "weights4": 90,
+    "per_tensor": 90,
+    "partial": 30,
+    "static": 25,
+    "static_partial": 25,
+    "static16": 45,
+    "static_int_io": 25,
+    "nnapi": 25,
+    "two": 90,
+    "two_static": 25,
+    "text_dynamic": 30,
+    "text_blocks": 30,
+    "text_static": 15,
+    "text_nnapi": 15,
+    "nearest": 90,
+    "transposed": 90,
+}
+REFUSED = {
+    "antialias": ("conversion-failed", "antialiasing"),
+    "mutable": ("conversion-failed", "count"),
+    "nearest_nnapi": ("delegation-refused", "GATHER_ND"),
+}
+
+pytestmark = pytest.mark.slow
+
+
+def export(folder: Path, names: list[str], hash_seed: str) -> Path:
+    """Run the cases in a process of its own."""
+    command = [sys.executable, "-m", "tests.exporters.litert_cases", str(folder), *names]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("litert"), [*EXPORTED, *REFUSED], "1")
+
+
+def info_of(exported: Path, name: str) -> ArtifactInfo:
+    return inspect_tflite(exported / name / "model.tflite")
+
+
+def expectation_of(exported: Path, name: str) -> Expectation:
+    text = (exported / name / "expectation.json").read_text()
+    return Expectation.model_validate_json(text)
+
+
+def ledger_of(exported: Path, name: str) -> Ledger:
+    return build_ledger(expectation_of(exported, name), info_of(exported, name))
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_the_file_holds_what_was_planned(exported: Path, name: str) -> None:
+    assert [
+        entry for entry in ledger_of(exported, name).entries if entry.status == "different"
+    ] == []
+    assert info_of(exported, name).problems == ()
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_the_file_computes_what_the_program_computes(exported: Path, name: str) -> None:
+    for run in ("run0.npz", "run1.npz"):
+        with np.load(exported / name / run, allow_pickle=False) as outputs:
+            for key in (key for key in outputs.files if key.startswith("wanted_")):
+                wanted, found = outputs[key], outputs[key.replace("wanted", "found")]
+                noise = np.square(wanted - found).sum() + 1e-30
+                assert 10 * np.log10(np.square(wanted).sum() / noise) > EXPORTED[name]
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_every_weight_is_found_by_its_name(exported: Path, name: str) -> None:
+    names = {weight.name for weight in info_of(exported, name).weights}
+
+    for weight in expectation_of(exported, name).weights:
+        assert weight.artifact_name in names
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_go_wrong_is_refused(exported: Path, name: str) -> None:
+    code, word = REFUSED[name]
+    error = json.loads((exported / name / "error.json").read_text())
+
+    assert error["code"] == code
+    assert word in error["message"]
+    assert error["hint"]
+
+
+def test_two_processes_write_the_same_bytes(exported: Path, tmp_path: Path) -> None:
+    again = export(tmp_path, REPEATED, "2")
+
+    for name in REPEATED:
+        for file in ("model.tflite", "expectation.json"):
+            assert (exported / name / file).read_bytes() == (again / name / file).read_bytes()
+
+
+def test_a_static_file_computes_in_integers_between_its_borders(exported: Path) -> None:
+    ops = info_of(exported, "static").ops
+
+    assert {op.type for op in ops if op.dtype == "float32"} == {"DEQUANTIZE"}
+    assert sum(op.type == "DEQUANTIZE" for op in ops) == 1
+    assert "RELU6" not in {op.type for op in ops}
+
+
+def test_integer_inputs_and_outputs_leave_no_float_op(exported: Path) -> None:
+    info = info_of(exported, "static_int_io")
+
+    assert {op.dtype for op in info.ops} == {"int8"}
+    assert (info.inputs[0].dtype, info.outputs[0].dtype) == ("int8", "int8")
+
+
+def test_division_stays_float_with_its_reason(exported: Path) -> None:
+    types = {op.type: op.dtype for op in info_of(exported, "two_static").ops}
+
+    assert types["DIV"] == "float32"
+    assert types["FULLY_CONNECTED"] == "int8"
+    assert "round to 0" in expectation_of(exported, "two_static").float_op_types["DIV"]
+
+
+def test_a_weight_that_stays_float_shows_in_the_inspection(exported: Path) -> None:
+    dtypes = {op.type: op.dtype for op in info_of(exported, "static_partial").ops}
+    reasons = expectation_of(exported, "static_partial").float_op_types
+
+    assert (dtypes["CONV_2D"], dtypes["DEPTHWISE_CONV_2D"]) == ("int8", "float32")
+    assert reasons["DEPTHWISE_CONV_2D"] == "its weight stays float"
+
+
+def test_the_ledger_sees_a_float_op_without_a_reason(exported: Path) -> None:
+    expectation = expectation_of(exported, "static_partial")
+    silent = expectation.model_copy(update={"float_op_types": {}})
+    ledger = build_ledger(silent, info_of(exported, "static_partial"))
+
+    assert any("DEPTHWISE" in entry.reason or entry.kind == "op" for entry in ledger.different)
+
+
+def test_the_ledger_sees_a_scaled_weight(exported: Path) -> None:
+    info = info_of(exported, "weights8")
+    first = info.weights[0]
+    scaled = first.fingerprint.model_copy(update={"abs_sum": first.fingerprint.abs_sum * 1.01})
+    weights = (first.model_copy(update={"fingerprint": scaled}), *info.weights[1:])
+    ledger = build_ledger(
+        expectation_of(exported, "weights8"), info.model_copy(update={"weights": weights})
+    )
+
+    assert len(ledger.different) >= 1
+
+
+def test_nnapi_keeps_what_it_has_for_float_only(exported: Path) -> None:
+    builtin = {op.type: op.dtype for op in info_of(exported, "text_static").ops}
+    nnapi = {op.type: op.dtype for op in info_of(exported, "text_nnapi").ops}
+
+    assert (builtin["RSQRT"], nnapi["RSQRT"]) == ("int8", "float32")
+
+
+def test_a_norm_is_not_folded_into_the_next_layer(exported: Path) -> None:
+    reasons = {
+        weight.name: weight.reason for weight in expectation_of(exported, "text_blocks").weights
+    }
+
+    assert "folded" not in " ".join(reasons.values())
+    assert any(" + " in name for name in reasons)
+
+
+def summary(role: str, float_size_bytes: int = 1000) -> ModelSummary:
+    return ModelSummary(
+        contract=Contract(inputs=(), outputs=()),
+        family="other",
+        weights=(ModelWeight(name="w", role=role, shape=(64, 64)),),
+        op_counts={},
+        float_size_bytes=float_size_bytes,
+    )
+
+
+def linear(bits: int, **fields: object) -> WeightScheme:
+    return WeightScheme(encoding="linear", bits=bits, **fields)
+
+
+BLOCKS = {"granularity": "per_block", "block_size": 32}
+DYNAMIC = ActivationScheme(mode="dynamic", bits=8)
+
+
+@pytest.mark.parametrize(
+    ("role", "scheme", "activations", "word"),
+    [
+        ("conv", WeightScheme(encoding="palette", bits=4), ActivationScheme(), "lookup tables"),
+        ("conv", WeightScheme(sparsity=0.5), ActivationScheme(), "zeros"),
+        ("linear", linear(2), ActivationScheme(), "4 and 8 bits"),
+        ("linear", linear(8, symmetric=False), ActivationScheme(), "symmetric"),
+        ("conv_transpose", linear(4), ActivationScheme(), "4 bits"),
+        ("conv", linear(4, **BLOCKS), DYNAMIC, "blocks"),
+        ("linear", linear(4, granularity="per_block", block_size=48), DYNAMIC, "32, 64"),
+        ("linear", linear(4, **BLOCKS), ActivationScheme(), "dynamic"),
+    ],
+)
+def test_schemes_that_the_format_lacks_are_refused(
+    role: str, scheme: WeightScheme, activations: ActivationScheme, word: str
+) -> None:
+    request = Request(weights={role: scheme}, activations=activations)
+
+    assert any(word in reason for reason in PLUGIN.refuse(LiteRTOptions(), request, summary(role)))
+    assert PLUGIN.refuse(LiteRTOptions(), request, summary("other")) == []
+
+
+def test_models_beyond_two_gigabytes_are_refused() -> None:
+    assert PLUGIN.refuse(LiteRTOptions(), Request(), summary("conv", 2**31)) != []
+    assert PLUGIN.refuse(LiteRTOptions(), Request(), summary("conv", 2**30)) == []
+
+
+@pytest.mark.parametrize(
+    ("activations", "refused"),
+    [
+        (ActivationScheme(), False),
+        (ActivationScheme(mode="static", bits=8), False),
+        (ActivationScheme(mode="static", bits=16), True),
+        (DYNAMIC, True),
+    ],
+)
+def test_nnapi_takes_float_and_static_int8(activations: ActivationScheme, refused: bool) -> None:
+    reasons = PLUGIN.refuse(
+        LiteRTOptions(op_set="nnapi"), Request(activations=activations), summary("conv")
+    )
+
+    assert bool(reasons) is refused
+
+
+def test_ranges_need_a_calibration_set() -> None:
+    static = Request(activations=ActivationScheme(mode="static", bits=8))
+
+    assert PLUGIN.needs(static) is Needs.CALIBRATION
+    assert PLUGIN.needs(Request(activations=DYNAMIC)) is Needs.NONE
