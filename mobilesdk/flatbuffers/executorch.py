@@ -113,15 +113,14 @@ class _Weights:
         self._seen: set[object] = set()
 
     def all(self) -> Iterator[WeightInfo]:
-        """Give the weights of delegates, then those of kernels."""
+        """Give the weights inside of delegates, then those of the program itself."""
         for place, graph in self._graphs.items():
             for node in graph.nodes:
                 for identifier in node.inputs:
                     name = f"{BACKEND}.{place}.{identifier}"
                     yield from self._delegated(name, node.type, graph.values[identifier])
         for call in self._program.calls:
-            if call.delegate is None:
-                yield from self._of_kernel(call)
+            yield from self._taken(call)
 
     def _delegated(self, name: str, op: str, value: Value) -> Iterator[WeightInfo]:
         scheme = scheme_of(value)
@@ -132,7 +131,8 @@ class _Weights:
             size = len(value.data) + scales
             yield _weight(name, op, scheme, size, decode(value))
 
-    def _of_kernel(self, call: Call) -> Iterator[WeightInfo]:
+    def _taken(self, call: Call) -> Iterator[WeightInfo]:
+        """Give the constants of the program that a kernel or delegate takes as arguments."""
         held = [self._program.tensors.get(place) for place in call.arguments]
         if call.kernel.startswith(_EMBEDDING):
             yield from self._table(call, held)
@@ -145,21 +145,23 @@ class _Weights:
             values = np.frombuffer(tensor.data, _FLOAT_DTYPES[tensor.dtype]).reshape(tensor.shape)
             scheme = WeightScheme(bits=8 * values.itemsize)
             name = tensor.name or f"value.{place}"
-            yield _weight(name, call.kernel, scheme, values.nbytes, values.astype(np.float32))
+            op = call.kernel or self._program.delegates[call.delegate or 0].backend
+            yield _weight(name, op, scheme, values.nbytes, values.astype(np.float32))
 
     def _table(self, call: Call, held: list[TensorValue | None]) -> Iterator[WeightInfo]:
         """Decode a table of embeddings: int8 rows, one float32 scale for each."""
         table, scales = (*held, None, None)[:2]
         if table is None or scales is None or table.data is None or scales.data is None:
             raise FileRejected(f"{call.kernel} takes no constant table with scales.")
-        shapes_fit = len(table.shape) == 2 and prod(scales.shape) == table.shape[0]
+        shapes_fit = len(table.shape) == 2 and prod(scales.shape) == table.shape[0] > 0
         if (table.dtype, scales.dtype) != ("int8", "float32") or not shapes_fit:
             raise FileRejected(
                 f"{call.kernel} takes a table of shape {table.shape} as {table.dtype}."
             )
         if self._is_new(call.arguments[0], prod(table.shape)):
             rows = np.frombuffer(table.data, np.int8).reshape(table.shape)
-            values = rows * np.frombuffer(scales.data, "<f4").reshape(-1, 1)
+            with np.errstate(all="ignore"):  # scales that are not finite show in the values
+                values = rows * np.frombuffer(scales.data, "<f4").reshape(-1, 1)
             scheme = WeightScheme(encoding="linear", bits=8, granularity="per_channel")
             name = table.name or f"value.{call.arguments[0]}"
             size = len(table.data) + len(scales.data)
@@ -176,7 +178,7 @@ class _Weights:
 
 
 def _is_float_weight(tensor: TensorValue) -> bool:
-    return tensor.dtype in _FLOAT_DTYPES and len(tensor.shape) > 1
+    return tensor.dtype in _FLOAT_DTYPES and len(tensor.shape) > 1 and 0 not in tensor.shape
 
 
 def _weight(

@@ -96,23 +96,22 @@ def _table(payload: memoryview) -> list[dict[str, Any]]:
         nodes = table["nodes"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FileRejected("A packed folder has no table at its end.") from error
-    if (
-        not isinstance(nodes, list)
-        or not all(isinstance(node, dict) for node in nodes)
-        or not nodes
-    ):
-        raise FileRejected("The table of a packed folder lists no files.")
-    if not all(isinstance(node.get("children", {}), dict) for node in nodes):
-        raise FileRejected("The table of a packed folder is damaged.")
+    if not isinstance(nodes, list) or not nodes or not all(map(_is_node, nodes)):
+        raise FileRejected("The table of a packed folder lists no files, or is damaged.")
     return nodes
+
+
+def _is_node(node: object) -> bool:
+    return isinstance(node, dict) and isinstance(node.get("children", {}), dict)
 
 
 def _content(payload: memoryview, node: Mapping[str, Any]) -> memoryview:
     region = node.get("dataRegion")
-    numbers = [region.get(key) for key in ("offset", "size")] if isinstance(region, dict) else []
-    if len(numbers) != 2 or not all(isinstance(number, int) for number in numbers):
+    if not isinstance(region, dict):
         raise FileRejected("A file of a packed folder has no place.")
-    offset, size = numbers
+    offset, size = region.get("offset"), region.get("size")
+    if not isinstance(offset, int) or not isinstance(size, int):
+        raise FileRejected("A file of a packed folder has no place.")
     if offset < 0 or size < 0 or offset + size > len(payload):
         raise FileRejected("A file of a packed folder lies outside the payload.")
     return payload[offset : offset + size]

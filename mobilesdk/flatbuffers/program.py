@@ -16,6 +16,7 @@ from mobilesdk.errors import FileRejected
 from mobilesdk.flatbuffers.reader import Table, open_table
 
 METHOD = "forward"
+MAX_AXES = 16
 SCALAR_TYPES = {
     0: "uint8",
     1: "int8",
@@ -220,8 +221,8 @@ def _tensor(table: Table, constants: _Constants) -> TensorValue:
         raise FileRejected(f"Tensor has the unknown scalar type {code}.")
     dtype = SCALAR_TYPES[code]
     shape = tuple(table.array(2, "<i4").tolist())
-    if any(size < 0 for size in shape):
-        raise FileRejected(f"Tensor has the shape {shape}.")
+    if len(shape) > MAX_AXES or any(size < 0 for size in shape):
+        raise FileRejected(f"Tensor has the shape {shape[: MAX_AXES + 1]}.")
     extra = table.table(9)
     index, planned = table.integer(5, "uint32"), table.has(6)
     data = None

@@ -35,6 +35,8 @@ DATATYPES = {
 }
 """Value types of the schema → dtypes; ``qdint8`` (9) is int8 with ranges found at run time."""
 
+MAX_AXES = 6
+
 _HEADER = struct.Struct("<4x4sHIIIQ")
 _HEADER_MAGIC = b"XH00"
 _NO_OFFSET = 2**64 - 1
@@ -221,11 +223,14 @@ def _value(table: Table, constants: _Constants) -> tuple[int, Value]:
     datatype = tensor.integer(0, "int16")
     if datatype not in DATATYPES:
         raise FileRejected(f"An XNNPACK payload holds a value of the unknown type {datatype}.")
+    shape = tuple(tensor.array(2, "<u4").tolist())
+    if len(shape) > MAX_AXES or 0 in shape:
+        raise FileRejected(f"An XNNPACK payload holds a value of shape {shape[: MAX_AXES + 1]}.")
     index = tensor.integer(3, "uint32")
     key, data = constants.get(index) if index else ("", None)
     value = Value(
         datatype=datatype,
-        shape=tuple(tensor.array(2, "<u4").tolist()),
+        shape=shape,
         quantization=_quantization(held, constants) if quantized else None,
         data=data,
         key=key,

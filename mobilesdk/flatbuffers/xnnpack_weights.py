@@ -45,7 +45,8 @@ def decode(value: Value) -> NDArray[Any]:
     integers = _elements(value)
     if value.quantization is None:
         return integers.astype(np.float32)
-    return _scaled(integers, value.quantization)
+    with np.errstate(all="ignore"):  # scales that are not finite show in the decoded values
+        return _scaled(integers, value.quantization)
 
 
 def _elements(value: Value) -> NDArray[Any]:
@@ -54,7 +55,7 @@ def _elements(value: Value) -> NDArray[Any]:
         return _unpacked(data, value.shape)
     dtype = np.dtype("<u2" if value.datatype == _BFLOAT16 else _PLAIN[value.datatype])
     _require(len(data) == prod(value.shape) * dtype.itemsize, value.shape, len(data))
-    elements = np.frombuffer(data, dtype).reshape(value.shape)
+    elements: NDArray[Any] = np.frombuffer(data, dtype).reshape(value.shape)
     if value.datatype == _BFLOAT16:
         return (elements.astype(np.uint32) << 16).view(np.float32)
     return elements
