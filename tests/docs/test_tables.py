@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -17,6 +18,7 @@ from .markdown import REPOSITORY, Page
 
 TOOLCHAINS = Page(REPOSITORY / "docs" / "toolchains.md").text
 VERIFICATION = Page(REPOSITORY / "docs" / "verification.md").text
+PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 PLUGINS = Page(REPOSITORY / "docs" / "plugins.md").text
 
 
@@ -42,9 +44,7 @@ def test_versions_are_those_of_the_pins() -> None:
 
 
 def test_versions_hold_for_the_declared_requirements() -> None:
-    import tomllib
-
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
     texts = [*project["dependencies"], *(text for extra in extras.values() for text in extra)]
     stated = {row[0]: row[1] for row in rows(section(TOOLCHAINS, "Versions that go together"))}
@@ -85,3 +85,17 @@ def test_files_and_folders_that_are_named_exist() -> None:
     assert paths
     missing = [path for path in paths if not (REPOSITORY / path).exists()]
     assert missing == []
+
+
+def test_layers_are_those_that_import_linter_holds() -> None:
+    contributing = Page(REPOSITORY / "CONTRIBUTING.md")
+    (drawn,) = (code.text for code in contributing.code() if code.info == "text")
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    layers = next(each["layers"] for each in contracts if each["id"] == "layers")
+    held = [
+        [name for name in re.findall(r"[\w()]+", line) if not name.startswith("(")]
+        for line in layers
+        if line != "__main__"
+    ]
+    lines = [re.split(r"\s{2,}", line)[0] for line in drawn.splitlines()]
+    assert [re.findall(r"\w+", line) for line in lines] == held
