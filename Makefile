@@ -22,7 +22,7 @@ help:
 	touch $@
 
 demo: .venv/.installed
-	$(BIN)/python examples/make_data.py demo/data
+	$(BIN)/python -m examples.make_data demo/data --only photos
 	$(BIN)/mobilesdk build $(MODEL) --calibration demo/data/photos/calibration \
 	  --evaluation demo/data/photos/evaluation --output demo/bundle --overwrite
 

@@ -47,7 +47,7 @@ def measure(folder: Path) -> list[tuple[str, float]]:
     """Give what was measured: a line of text and seconds each."""
     data = folder / "data"
     if not data.exists():
-        seconds([sys.executable, "examples/make_data.py", str(data)], folder)
+        seconds([sys.executable, "-m", "examples.make_data", str(data)], folder)
     rows = []
     script = "benchmarks/convert_only.py"
     converting = [

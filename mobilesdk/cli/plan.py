@@ -25,6 +25,6 @@ def command(*, as_json: bool, **options: Any) -> int:
         print_json(plan.model_dump(mode="json"))
     else:
         print_plan(plan)
-    if plan.missing_tools:
-        return ToolchainMissing.exit_code
-    return PlanRefused.exit_code if plan.problems else 0
+    if plan.problems:
+        return PlanRefused.exit_code
+    return ToolchainMissing.exit_code if plan.missing_tools else 0

@@ -57,8 +57,9 @@ def write_reference(
     )
     if evaluation is None:
         return
-    files = {
-        spec.name: np.lib.format.open_memmap(
+    new_file: Any = np.lib.format.open_memmap  # numpy gives it no types
+    files: dict[str, np.memmap[Any, Any]] = {
+        spec.name: new_file(
             context.output / reference_name(index),
             mode="w+",
             dtype=np.dtype(spec.dtype),
