@@ -57,6 +57,18 @@ def test_percentile_is_the_quantile_to_within_a_bin(scale):
     assert high == pytest.approx(exact_high, abs=0.1 * scale)
 
 
+def test_bins_that_widen_lose_nothing():
+    """Values that grow from part to part make the bins merge again and again."""
+    values = np.random.default_rng(5).standard_normal(400_000) ** 3
+    growing = values[np.argsort(np.abs(values))]
+    widened = observed("percentile", *np.array_split(growing, 40))
+    assert widened == observed("percentile", values)
+    ordered = np.sort(values)
+    width = np.abs(values).max() / 8192
+    assert ordered[4] - width <= widened[0] <= ordered[4]
+    assert ordered[-5] <= widened[1] <= ordered[-5] + width
+
+
 def test_percentile_drops_single_outliers_on_both_sides_and_minmax_keeps_them():
     values = np.random.default_rng(2).uniform(-1, 1, 300_000)
     values[0], values[1] = -500.0, 800.0
