@@ -103,3 +103,14 @@ def test_zeros_of_a_sparse_weight_stay_and_take_no_entry() -> None:
     assert torch.equal(rounded == 0, weight == 0)
     assert len(tables[0]) == 4
     assert 0.0 not in tables[0].tolist()
+
+
+def test_groups_of_one_value_or_of_zeros_alone_are_kept() -> None:
+    weight = torch.zeros(8, 300)
+    weight[4:] = 0.5
+    scheme = WeightScheme(
+        encoding="palette", bits=4, granularity="per_group", group_size=4, sparsity=0.5
+    )
+    rounded, tables = round_palette(weight, "linear", scheme)
+    assert torch.equal(rounded, weight)
+    assert [len(table) for table in tables] == [0, 1]
