@@ -12,7 +12,8 @@ When to use:
     for Android 8.1 to 14 through NNAPI.
 
 Cost:
-    EfficientNet-Lite0 takes 8 s to convert and 15 s to calibrate on 196 images, on one core.
+    Seconds to convert; under a static scheme one run of the float file per calibration sample,
+    with kernels that keep every tensor.
 
 Limits:
     The float file must stay below 2 GB. Weights are symmetric int8, or int4 in convolutions, linear

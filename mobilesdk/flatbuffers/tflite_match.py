@@ -97,6 +97,13 @@ def _sums(
                 yield (first, second), constant
 
 
+def _bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round to the nearest bfloat16, ties to even."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded_up = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return (rounded_up & np.uint32(0xFFFF0000)).view(np.float32)
+
+
 def _folded(name: str, values: NDArray[Any], left: list[StoredWeight]) -> dict[str, Match]:
     for constant in left:
         stored = constant.values()
@@ -186,5 +193,7 @@ def rounded(
         groups = values.reshape(-1, scheme.block_size)
     largest = (1 << (scheme.bits - 1)) - 1
     scales = np.maximum(np.abs(groups).max(axis=1, keepdims=True), 1e-9) / largest
+    if scheme.granularity == "per_block":
+        scales = _bfloat16(scales)  # the file keeps the scales of blocks at 8 significant bits
     decoded: NDArray[np.float32] = (np.rint(groups / scales) * scales).astype(np.float32)
     return decoded
