@@ -118,7 +118,7 @@ def _failure(error: BaseException, what: str) -> InvalidModel:
 def _spec(made: Any, reference: str) -> ModelSpec:
     import torch
 
-    if isinstance(made, tuple) and len(made) == 2:
+    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module):
         module, example = made
         made = ModelSpec(module, example if isinstance(example, tuple) else (example,))
     if isinstance(made, ModelSpec) and isinstance(made.module, torch.nn.Module):

@@ -18,12 +18,14 @@ from mobilesdk.graph.rewrites import (
     free_shapes,
     give_pools_a_stride,
     name_relu6,
+    remove_assertions,
     remove_no_ops,
     use_plain_names,
 )
 
 REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
     use_plain_names,
+    remove_assertions,
     remove_no_ops,
     fold_constants,
     fold_batch_norms,

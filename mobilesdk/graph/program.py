@@ -39,14 +39,16 @@ def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
     """Write a program; equal programs give equal bytes, wherever they were made.
 
     Args:
-        program: Changed in place: loses its stack traces, which hold paths of this machine.
+        program: Changed in place: its nodes lose their stack traces, which hold paths of this
+            machine, and their histories, which hold addresses.
         path: The ``.pt2`` file to write.
 
     Raises:
         WriteFailed: The file system refused.
     """
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)
+        for key in ("stack_trace", "from_node"):
+            node.meta.pop(key, None)
     try:
         with path.open("wb") as file:
             torch.export.save(program, file)

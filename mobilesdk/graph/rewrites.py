@@ -41,6 +41,16 @@ _PLAIN_NAMES = {
 }
 
 
+def remove_assertions(module: torch.fx.GraphModule) -> None:
+    """Remove the assertions on shape and dtype that exporting a cast leaves behind.
+
+    Why: shapes are static, so they always hold, and no converter knows them.
+    """
+    target = _aten._assert_tensor_metadata.default
+    for node in module.graph.find_nodes(op="call_function", target=target):
+        module.graph.erase_node(node)
+
+
 def remove_no_ops(module: torch.fx.GraphModule) -> None:
     """Remove dropout, copies, aliases, and casts, slices, pads and views that change nothing.
 

@@ -1,0 +1,101 @@
+"""What holds for every frontend."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mobilesdk.core.form import Form, Trait
+from mobilesdk.core.model import ModelSummary
+from mobilesdk.core.step import StepContext
+from mobilesdk.plugins import discovery
+from mobilesdk.plugins.contract import Frontend
+
+NAMES = discovery.names(discovery.Kind.FRONTENDS)
+WRITTEN = {
+    "dependencies.json",
+    "example.safetensors",
+    "original.pt2",
+    "program.pt2",
+    "summary.json",
+}
+TOOLCHAINS = ["torch", "tensorflow", "keras", "coremltools", "executorch", "litert_torch"]
+MODELS = {
+    "torch": """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU6(), nn.Flatten(),
+                        nn.Linear(288, 4))
+    return net.eval(), (torch.zeros(1, 3, 8, 8),)
+"""
+}
+
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+def read(name, folder, output):
+    source = folder / "tiny_model.py"
+    source.write_text(MODELS[name])
+    output.mkdir()
+    plugin = discovery.frontend(name)
+    return plugin.read(f"{source}:build", None, StepContext(output=output))
+
+
+def digests(folder):
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+def test_it_offers_what_a_frontend_has_to(name):
+    plugin = discovery.frontend(name)
+    assert isinstance(plugin, Frontend)
+    assert all(tool.distribution and tool.extra for tool in plugin.tools)
+
+
+def test_it_is_described_under_the_headings(name):
+    text = discovery.source_path(discovery.Kind.FRONTENDS, name).read_text()
+    places = [text.index(f"\n{heading}") for heading in
+              ("What it does", "When to use", "Cost", "Limits", "References")]  # fmt: skip
+    assert places == sorted(places)
+
+
+def test_it_imports_and_claims_without_a_toolchain(name):
+    code = f"""
+import sys
+from mobilesdk.plugins import discovery
+discovery.frontend({name!r}).claims("module:function")
+print([tool for tool in {TOOLCHAINS} if tool in sys.modules])
+"""
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("reference", ["", ":", "model", "model:", ":build", "a b:c", "x.py:1"])
+def test_it_claims_no_nonsense(name, reference):
+    assert not discovery.frontend(name).claims(reference)
+
+
+@pytest.mark.slow
+def test_it_writes_its_files_and_nothing_else_and_the_same_ones_again(name, tmp_path):
+    before = set(tmp_path.iterdir())
+    first = read(name, tmp_path, tmp_path / "first")
+    second = read(name, tmp_path, tmp_path / "second")
+    written = {path.name for path in set(tmp_path.iterdir()) - before} - {"__pycache__"}
+    assert written == {"tiny_model.py", "first", "second"}
+    assert set(digests(tmp_path / "first")) == WRITTEN
+    assert digests(tmp_path / "first") == digests(tmp_path / "second")
+
+    assert (first.form, first.traits) == (Form.EXPORTED_PROGRAM, frozenset({Trait.FOLDED}))
+    assert first.path == tmp_path / "first" / "program.pt2"
+    assert second.sidecars["summary"].parent == tmp_path / "second"
+    summary = ModelSummary.model_validate_json(first.sidecars["summary"].read_bytes())
+    assert [weight.role for weight in summary.weights] == ["conv", "linear"]
+    known = json.loads((tmp_path / "first/dependencies.json").read_text())
+    assert str(tmp_path / "tiny_model.py") in [entry["path"] for entry in known["files"]]
+    assert "torch" in known["distributions"]
+    assert all(Path(entry["path"]).is_absolute() for entry in known["files"])
