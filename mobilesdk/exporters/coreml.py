@@ -59,7 +59,7 @@ plugin_api = 1
 
 _FIRST_IOS18_OPERATIONS = 18
 _STORABLE_DTYPES = ("float32", "float16", "int32", "int64")
-_FLOAT_REASON = "the program computes in float16, and plain weights are stored in that type"
+_FLOAT_REASON = "plain weights are stored in the type that their op computes in"
 
 
 class CoreMLOptions(ExportOptions):
@@ -118,7 +118,7 @@ class CoreMLExporter:
         from mobilesdk.graph.roles import weight_nodes
 
         summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
-        records = _records(model, options, summary)
+        records = _records(model, summary)
         program, notes = coreml_convert.decompose(load_program(model.path))
         coreml_convert.refuse_silent_faults(program)
         context.report("converting", 0.1)
@@ -135,6 +135,7 @@ class CoreMLExporter:
             {record.name: values[record.name] for record in records},
             {name: node.name for name, node in weight_nodes(program).items()},
         )
+        records = tuple(_as_stored(record, found.get(record.name), options) for record in records)
         context.report("storing weights", 0.5)
         _store_weights(mil, records, found, options)
         package = context.output / f"model{self.suffix}"
@@ -195,17 +196,14 @@ def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
     return reasons
 
 
-def _records(
-    model: Model, options: CoreMLOptions, summary: ModelSummary
-) -> tuple[WeightRecord, ...]:
-    """Give a record for every weight; plain ones in the type that the program computes in."""
+def _records(model: Model, summary: ModelSummary) -> tuple[WeightRecord, ...]:
+    """Give a record for every weight, in the order of the model."""
     compression = CompressionRecord()
     if "compression" in model.sidecars:
         data = model.sidecars["compression"].read_bytes()
         compression = CompressionRecord.model_validate_json(data)
     by_name = {record.name: record for record in compression.weights}
-    records = (by_name.get(weight.name) or _untouched(weight) for weight in summary.weights)
-    return tuple(_as_stored(record) if _is_half(options) else record for record in records)
+    return tuple(by_name.get(weight.name) or _untouched(weight) for weight in summary.weights)
 
 
 def _untouched(weight: ModelWeight) -> WeightRecord:
@@ -218,10 +216,15 @@ def _untouched(weight: ModelWeight) -> WeightRecord:
     )
 
 
-def _as_stored(record: WeightRecord) -> WeightRecord:
-    if record.planned.encoding != "float" or record.planned.bits == 16:
+def _as_stored(
+    record: WeightRecord, weight: FoundWeight | None, options: CoreMLOptions
+) -> WeightRecord:
+    """Plan a plain weight in the type of its op: float32 where float16 would overflow."""
+    half = _is_half(options) if weight is None else weight.computes_in is np.float16
+    bits = 16 if half else record.planned.bits
+    if record.planned.encoding != "float" or record.planned.bits == bits:
         return record
-    planned = record.planned.model_copy(update={"bits": 16})
+    planned = record.planned.model_copy(update={"bits": bits})
     reason = "; ".join(filter(None, (record.reason, _FLOAT_REASON)))
     return record.model_copy(update={"planned": planned, "reason": reason})
 
@@ -275,7 +278,7 @@ def _encode(record: WeightRecord, weight: FoundWeight, options: CoreMLOptions) -
     layout = Layout(
         channel_axis=channel_axis,
         block_axis=block_axis,
-        scale_type=np.float16 if _is_half(options) else np.float32,
+        scale_type=weight.computes_in,
         packed=options.ios < _FIRST_IOS18_OPERATIONS,
     )
     try:

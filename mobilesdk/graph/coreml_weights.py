@@ -34,6 +34,11 @@ class FoundWeight:
     values: NDArray[np.float32]
     axes: tuple[int, int] | None
 
+    @property
+    def computes_in(self) -> type[np.float16] | type[np.float32]:
+        """Type of the op that takes it; float32 where its values would overflow float16."""
+        return np.float16 if self.constant.outputs[0].val.dtype == np.float16 else np.float32
+
 
 def weight_values(program: torch.export.ExportedProgram) -> dict[str, NDArray[np.float32]]:
     """Give every floating-point parameter, buffer and constant by its fully qualified name."""
