@@ -8,7 +8,8 @@ Progress goes to ``listener``; results are frozen values; what goes wrong is a `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,8 @@ def plan(
     request = _request(
         model, targets, calibration, evaluation, contract, plugins, allow_small_calibration
     )
-    found, _, _ = make_plan(request, _cache(), _workers(), listener or _ignore)
+    with _cache() as store:
+        found, _, _ = make_plan(request, store, _workers(), listener or _ignore)
     return found
 
 
@@ -128,14 +130,15 @@ def build(
     request = _request(
         model, targets, calibration, evaluation, contract, plugins, allow_small_calibration
     )
-    return run_build(
-        request,
-        Path(output),
-        overwrite=overwrite,
-        cache=_cache(),
-        workers=_workers(time_limit_s, memory_limit_bytes),
-        listener=listener or _ignore,
-    )
+    with _cache() as store:
+        return run_build(
+            request,
+            Path(output),
+            overwrite=overwrite,
+            cache=store,
+            workers=_workers(time_limit_s, memory_limit_bytes),
+            listener=listener or _ignore,
+        )
 
 
 def inspect(artifact: PathLike, *, plugins: Sequence[PathLike] = ()) -> ArtifactInfo:
@@ -190,8 +193,10 @@ def verify(
 
     _add_plugins(plugins)
     place = Path(path)
+    files = tuple(Path(plugin).resolve() for plugin in plugins)
     if (place / MANIFEST_NAME).exists():
-        return verify_bundle(place, _cache(), _workers(), listener or _ignore)
+        with _cache() as store:
+            return verify_bundle(place, store, _workers(), listener or _ignore, files)
     if not place.exists():
         raise UsageError(f"{place} does not exist.", hint="give a bundle or an artifact.")
     if model is None:
@@ -200,9 +205,10 @@ def verify(
             hint="give --model file.py:function.",
         )
     request = _request(model, (), None, evaluation, contract, plugins, False)
-    return verify_foreign(
-        place, request.models[0], _cache(), _workers(), listener or _ignore, request.plugins
-    )
+    with _cache() as store:
+        return verify_foreign(
+            place, request.models[0], store, _workers(), listener or _ignore, files
+        )
 
 
 def doctor() -> Diagnosis:
@@ -213,8 +219,14 @@ def doctor() -> Diagnosis:
 
 
 def cache(*, keep_bytes: int | None = None) -> CacheState:
-    """Tell what the cache holds; remove the longest unused results beyond ``keep_bytes``."""
-    store = _cache()
+    """Tell what the cache holds; remove the longest unused results beyond ``keep_bytes``.
+
+    Raises:
+        UsageError: Something is to be removed while a build uses the cache.
+    """
+    from mobilesdk.pipeline.cache import Cache, default_root
+
+    store = Cache(default_root())
     removed = [] if keep_bytes is None else store.prune(keep_bytes)
     entries = store.entries()
     return CacheState(
@@ -236,9 +248,11 @@ def _request(
     allow_small_calibration: bool,
 ) -> BuildRequest:
     from mobilesdk.pipeline.request import PROJECT_FILE, BuildRequest, read_project, single
+    from mobilesdk.targets import load_targets
 
     _add_plugins(plugins)
     names = tuple(str(target) for target in targets)
+    others: tuple[str, ...] = ()
     if model is None:
         if calibration or evaluation or contract:
             raise UsageError(
@@ -246,6 +260,7 @@ def _request(
                 hint=f"give the MODEL, or name its sets in {PROJECT_FILE}.",
             )
         models, project_targets = read_project(Path(PROJECT_FILE))
+        others = project_targets if names else ()
         names = names or project_targets
     else:
         models = (
@@ -259,6 +274,7 @@ def _request(
     return BuildRequest(
         models=models,
         targets=names,
+        other_targets=tuple(target.id for other in others for target, _ in load_targets(other)),
         plugins=tuple(Path(path).resolve() for path in plugins),
         allow_small_calibration=allow_small_calibration,
     )
@@ -275,10 +291,13 @@ def _path(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _cache() -> Cache:
+@contextmanager
+def _cache() -> Iterator[Cache]:
     from mobilesdk.pipeline.cache import Cache, default_root
 
-    return Cache(default_root())
+    store = Cache(default_root())
+    with store.in_use():
+        yield store
 
 
 def _workers(seconds: float = TIME_LIMIT_S, memory_bytes: int = MEMORY_LIMIT_BYTES) -> Workers:

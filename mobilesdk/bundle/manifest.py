@@ -74,7 +74,12 @@ class SetEntry(Tolerant):
 
 
 class Variant(Tolerant):
-    """The artifact for one target, with its records."""
+    """The artifact for one target, with its records.
+
+    Attributes:
+        artifact: Path in the bundle; two targets may share one artifact.
+        overrides: What the project chose in place of the target's profile and its budget.
+    """
 
     target: str
     target_title: str
@@ -83,6 +88,7 @@ class Variant(Tolerant):
     size_bytes: int
     float_size_bytes: int
     profile: str
+    overrides: tuple[Literal["budget", "profile"], ...] = ()
     methods: tuple[str, ...]
     minimum_os: str
     match: dict[str, Any]

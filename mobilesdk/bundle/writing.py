@@ -12,23 +12,40 @@ from pathlib import Path
 
 from mobilesdk.errors import OutputExists, WriteFailed
 
-_REFUSALS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-)
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR})
+_LEAST_FREE_BYTES = 1 << 20
 
 
 @contextmanager
 def write_errors(what: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into `WriteFailed`; other errors pass."""
+    """Turn an operating system's refusal to write into `WriteFailed`; other errors pass.
+
+    Reading can be refused, too: that concerns ``what`` only if the error names a place beside it.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in _REFUSALS:
+        if error.errno not in _NO_SPACE and not (error.errno in _NO_ACCESS and _is_at(error, what)):
             raise
         raise WriteFailed(
             f"{what} could not be written: {error.strerror or error}.",
             hint="free some space or choose another folder; nothing half-made was left behind.",
         ) from error
+
+
+def _is_at(error: OSError, what: Path) -> bool:
+    place = error.filename
+    if not isinstance(place, str | bytes | os.PathLike):
+        return True
+    path, parent = Path(os.fsdecode(place)).absolute(), what.absolute().parent
+    return path.is_relative_to(parent) or parent.is_relative_to(path)
+
+
+def is_full(path: Path) -> bool:
+    """Tell whether the file system of an existing path has next to no space left."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize < _LEAST_FREE_BYTES
 
 
 def sync_tree(path: Path) -> None:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
+import signal
 import sys
+import traceback
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
-from mobilesdk.errors import MobileSDKError
+from mobilesdk.errors import MobileSDKError, UnknownName, UsageError
 
 COMMANDS = ("build", "cache", "doctor", "explain", "inspect", "plan", "targets", "verify")
-_INTERRUPTED = 130
+_INTERRUPTED = 128 + signal.SIGINT
+_TERMINATED = 128 + signal.SIGTERM
+_BUG = "this is a bug in mobilesdk: please report it with what stands above."
 
 
 class _LazyGroup(click.Group):
@@ -39,8 +43,6 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from mobilesdk.errors import UnknownName
-
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UnknownName("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
@@ -67,27 +69,34 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(args=arguments, prog_name="mobilesdk", standalone_mode=False)
     except MobileSDKError as error:
-        _print_error(error, as_json="--json" in arguments)
-        sys.exit(error.exit_code)
+        click.echo(f"Error: {error}", err=True)
+        _leave(error, as_json=as_json)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        _leave(UsageError(error.format_message()), as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped; everything that was running has ended.", err=True)
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  silences the flush at exit
-        sys.exit(1)
+    except Exception as error:  # noqa: BLE001  the border of the program: shown whole, exit code 70
+        traceback.print_exc()
+        _leave(MobileSDKError(f"{type(error).__name__}: {error}", hint=_BUG), as_json=as_json)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _print_error(error: MobileSDKError, *, as_json: bool) -> None:
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exception, so that workers and temporary files go."""
+    sys.exit(_TERMINATED)
+
+
+def _leave(error: MobileSDKError, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json({"error": error.to_json(), "exit_code": error.exit_code})
-    click.echo(f"Error: {error}", err=True)
+    sys.exit(error.exit_code)
 
 
 def print_json(value: Any) -> None:

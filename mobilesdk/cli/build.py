@@ -41,7 +41,7 @@ def command(
         messages = {(f.model, f.target): f.message for f in result.failures}
         write_file(junit, junit_xml(result.manifest, messages))
     if as_json:
-        print_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json") | {"exit_code": result.exit_code})
     else:
         print_result(result)
     return result.exit_code

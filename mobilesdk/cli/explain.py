@@ -25,7 +25,7 @@ def command(*, code: str) -> int:
 
 def section(code: str) -> str:
     """Give the section of ``docs/errors.md`` under the heading of a code."""
-    text = (_PACKAGED if _PACKAGED.exists() else _CHECKOUT).read_text()
+    text = (_PACKAGED if _PACKAGED.exists() else _CHECKOUT).read_text(encoding="utf-8")
     _, _, rest = text.partition(f"\n## {code}\n")
     body, _, _ = rest.partition("\n## ")
     return f"{code}\n\n{body.strip()}"

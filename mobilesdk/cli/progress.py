@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TaskID as BarId
 
@@ -22,9 +23,9 @@ class BuildProgress:
         self._console = Console(stderr=True, highlight=False)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("[dim]{task.fields[message]}"),
+            TextColumn("{task.fields[message]}", style="dim", markup=False),
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
@@ -63,9 +64,10 @@ class BuildProgress:
         if event.state == "cached":
             return
         seconds = format_seconds(event.seconds)
-        line = f"{_MARKS[event.state]} {_label(event.task)} [dim]{seconds}[/]"
+        line = f"{_MARKS[event.state]} {escape(_label(event.task))} [dim]{seconds}[/]"
         if event.state == "failed":
-            line += f"  {event.message.splitlines()[0]}"
+            first, _, _ = event.message.partition("\n")
+            line += f"  {escape(first)}"
         self._console.print(line)
 
 

@@ -65,7 +65,7 @@ def print_plan(plan: Plan) -> None:
 def print_result(result: BuildResult) -> None:
     """Print what a build made: a row per variant, then what failed and what is out of reach."""
     out = console()
-    table = Table(title=f"{result.output}", title_justify="left")
+    table = Table(title=escape(str(result.output)), title_justify="left")
     many = len(result.manifest.models) > 1
     for column in ("model", "target", "profile") if many else ("target", "profile"):
         table.add_column(column, overflow="fold")
@@ -105,11 +105,18 @@ def _variant_cells(variant: Variant) -> tuple[str, ...]:
         variant.target,
         variant.profile,
         format_bytes(variant.size_bytes),
-        format_ratio(variant.size_bytes / variant.float_size_bytes),
+        _share(variant),
         *_parity_cells(variant.parity),
         _STATES[variant.verification],
         _gate_summary(variant.gates),
     )
+
+
+def _share(variant: Variant) -> str:
+    """Give the size of the artifact over that of the float parameters, if there are any."""
+    if not variant.float_size_bytes:
+        return "–"
+    return format_ratio(variant.size_bytes / variant.float_size_bytes)
 
 
 def _parity_cells(parity: ParityReport | None) -> tuple[str, str]:
@@ -169,16 +176,16 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
 def print_artifact(path: Path, info: ArtifactInfo) -> None:
     """Print what is inside an artifact."""
     out = console()
-    tree = Tree(f"[bold]{path}[/]  {info.format}, {format_bytes(info.size_bytes)}")
+    tree = Tree(f"[bold]{escape(str(path))}[/]  {info.format}, {format_bytes(info.size_bytes)}")
     for title, tensors in (("inputs", info.inputs), ("outputs", info.outputs)):
         branch = tree.add(title)
         for tensor in tensors:
-            branch.add(f"{tensor.name}: {tensor.dtype}{escape(str(list(tensor.shape)))}")
+            branch.add(escape(f"{tensor.name}: {tensor.dtype}{list(tensor.shape)}"))
     if info.minimum_os:
-        tree.add(f"minimum OS {info.minimum_os}")
+        tree.add(escape(f"minimum OS {info.minimum_os}"))
     delegates = tree.add(f"delegates: {len(info.delegates) or 'none'}")
     for name, count in sorted(info.delegates.items()):
-        delegates.add(f"{name}: {count} subgraph(s)")
+        delegates.add(escape(f"{name}: {count} subgraph(s)"))
     _add_ops(tree, info)
     out.print(tree)
     out.print(_weight_table(info))
@@ -191,7 +198,7 @@ def _add_ops(tree: Tree, info: ArtifactInfo) -> None:
     branch = tree.add(f"ops: {len(info.ops)}")
     for (kind, dtype, delegate), count in counts.most_common(_SHOWN_OPS):
         where = f" in {delegate}" if delegate else ""
-        branch.add(f"{count} × {kind} {dtype}{where}")
+        branch.add(escape(f"{count} × {kind} {dtype}{where}"))
     if len(counts) > _SHOWN_OPS:
         rest = sum(count for _, count in counts.most_common()[_SHOWN_OPS:])
         branch.add(f"{rest} of {len(counts) - _SHOWN_OPS} other kinds (--json lists all)")
@@ -206,7 +213,7 @@ def _weight_table(info: ArtifactInfo) -> Table:
     for weight in info.weights:
         table.add_row(
             escape(weight.name),
-            weight.op,
+            escape(weight.op),
             "×".join(map(str, weight.shape)),
             str(weight.scheme),
             str(weight.size_bytes),
@@ -218,11 +225,11 @@ def _weight_table(info: ArtifactInfo) -> Table:
 def print_verification(report: VerifyReport) -> None:
     """Print what was checked of a bundle or an artifact."""
     out = console()
-    table = Table(title=f"{report.path}", title_justify="left")
+    table = Table(title=escape(str(report.path)), title_justify="left")
     for column in ("what", "check", "verdict", "detail"):
         table.add_column(column, overflow="fold")
-    colours = {"passed": "green", "failed": "red", "not_evaluated": "yellow"}
+    colours = {"passed": "green", "failed": "red", "measured": "cyan", "not_evaluated": "yellow"}
     for check in report.checks:
         verdict = f"[{colours[check.verdict]}]{check.verdict.replace('_', ' ')}[/]"
-        table.add_row(escape(check.subject), check.name, verdict, escape(check.detail))
+        table.add_row(escape(check.subject), escape(check.name), verdict, escape(check.detail))
     out.print(table)

@@ -30,7 +30,7 @@ def _check(files: tuple[Path, ...], *, as_json: bool) -> int:
 
     faults = [fault for path in files for fault in check_file(path)]
     if as_json:
-        print_json([{**vars(fault), "path": str(fault.path)} for fault in faults])
+        print_json([fault.model_dump(mode="json") for fault in faults])
     else:
         for fault in faults:
             click.echo(str(fault))

@@ -58,7 +58,11 @@ class Assembler:
             WriteFailed: The file system refused.
         """
         with new_folder(output, overwrite=overwrite) as folder:
-            entries = tuple(self._model(model, folder) for model in models)
+            entries = tuple(
+                self._model(model, folder)
+                for model in models
+                if self._graph.references[model.request.name] not in self._failures
+            )
             failures = tuple(self._failed())
             manifest = Manifest(
                 mobilesdk_version=__version__,
@@ -129,6 +133,7 @@ class Assembler:
             size_bytes=tree_size_bytes(folder / artifact),
             float_size_bytes=variant.model.summary.float_size_bytes,
             profile=variant.profile_name,
+            overrides=variant.overrides,
             methods=tuple(step.method for step in variant.profile.compress),
             minimum_os=target.device.min_os,
             match=target.match.model_dump(mode="json", exclude_none=True),
@@ -155,7 +160,8 @@ class Assembler:
             return self._stored[digest]
         if model.path.is_dir():
             self._packages.add(path)
-            shutil.copytree(model.path, folder / path, copy_function=shutil.copyfile)
+            for item in files_below(model.path):
+                _copy(item, folder / path / item.relative_to(model.path))
         else:
             _copy(model.path, folder / path)
         self._stored[digest] = path
@@ -207,9 +213,9 @@ class Assembler:
 
 
 def _releasable(model: ModelEntry) -> bool:
-    """Tell whether every gate of every variant has passed; one without a figure has not."""
+    """Tell whether there are variants and all gates have passed; one without a figure has not."""
     verified = (Verification.VERIFIED_ON_HOST, Verification.VERIFIED_BY_REFERENCE)
-    return all(
+    return bool(model.variants) and all(
         variant.verification in verified and all(gate.verdict == "passed" for gate in variant.gates)
         for variant in model.variants
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from mobilesdk.bundle.manifest import Manifest
+from mobilesdk.bundle.manifest import MANIFEST_NAME, Manifest
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.plan import Plan, Unreachable
 from mobilesdk.errors import (
@@ -12,9 +13,8 @@ from mobilesdk.errors import (
     MobileSDKError,
     OutputExists,
     PlanRefused,
-    StepFailed,
     ToolchainMissing,
-    UsageError,
+    WriteFailed,
 )
 from mobilesdk.pipeline.assemble import Assembler
 from mobilesdk.pipeline.cache import Cache
@@ -53,7 +53,7 @@ class BuildResult(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """6 or more if a step failed, 1 if a gate failed, else 0."""
+        """The highest of the failed variants; without any, 1 if a gate failed, else 0."""
         if self.failures:
             return max(failure.exit_code for failure in self.failures)
         gates = [g for m in self.manifest.models for v in m.variants for g in v.gates]
@@ -85,14 +85,12 @@ def run_build(
     Raises:
         PlanRefused: The plan has problems.
         ToolchainMissing: A toolchain is not installed.
-        OutputExists: The output is there, and ``overwrite`` is false.
+        OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
+        WriteFailed: The output cannot be written.
         UsageError: An input turned out to be unusable, a calibration set for example.
         StepFailed: No variant could be built.
     """
-    if output.exists() and not overwrite:
-        raise OutputExists(
-            f"{output} exists.", hint="give --overwrite to replace it, or name another folder."
-        )
+    check_output(output, overwrite=overwrite)
     plan, graph, models = make_plan(request, cache, workers, listener)
     refuse_problems(plan)
     wanted = [key for v in graph.variants for key in (v.export, v.verify)]
@@ -104,6 +102,29 @@ def run_build(
     return BuildResult(
         output=output, manifest=manifest, failures=failed, unreachable=plan.unreachable
     )
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Look, before hours of work, whether the bundle can be written in the end.
+
+    Raises:
+        OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
+        WriteFailed: There is no permission to write there.
+    """
+    if output.exists() and not overwrite:
+        raise OutputExists(
+            f"{output} exists.", hint="give --overwrite to replace it, or name another folder."
+        )
+    is_empty = output.is_dir() and not any(output.iterdir())
+    if output.exists() and not is_empty and not (output / MANIFEST_NAME).is_file():
+        raise OutputExists(
+            f"{output} is no bundle, so it is not replaced.", hint="name another folder."
+        )
+    folder = next(place for place in output.absolute().parents if place.exists())
+    if not os.access(folder, os.W_OK) or not folder.is_dir():
+        raise WriteFailed(
+            f"{output} cannot be written: {folder} is read-only.", hint="name another folder."
+        )
 
 
 def refuse_problems(plan: Plan) -> None:
@@ -127,8 +148,7 @@ def _failed_variants(assembler: Assembler, graph: Graph) -> tuple[VariantFailure
     """List the failed variants.
 
     Raises:
-        UsageError: One failed for a fault in what the caller gave.
-        MobileSDKError: No variant is left.
+        MobileSDKError: No variant is left; of the class with the highest exit code.
     """
     found = []
     errors: list[MobileSDKError] = []
@@ -137,8 +157,6 @@ def _failed_variants(assembler: Assembler, graph: Graph) -> tuple[VariantFailure
         if failure is None:
             continue
         step, error = failure
-        if isinstance(error, UsageError):
-            raise error
         errors.append(error)
         found.append(
             VariantFailure(
@@ -155,5 +173,7 @@ def _failed_variants(assembler: Assembler, graph: Graph) -> tuple[VariantFailure
         return tuple(found)
     if len({id(error) for error in errors}) == 1:
         raise errors[0]
-    lines = [f"{f.model} for {f.target}, {f.step}: {f.message}" for f in found]
-    raise StepFailed("No variant could be built:\n  - " + "\n  - ".join(lines))
+    worst = max(errors, key=lambda error: error.exit_code)
+    lines = [f"{f.model} for {f.target}, {f.step}: {f.message} ({f.hint})" for f in found]
+    message = "\n  - ".join(["No variant could be built:", *lines])
+    raise type(worst).restore(message, "each line says what to do.")

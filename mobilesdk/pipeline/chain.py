@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from mobilesdk.core.form import Form, Needs, Trait
 from mobilesdk.core.scheme import Request
@@ -46,12 +46,11 @@ class Chain:
         steps = [(step.method, step.typed_config()) for step in self._profile.compress]
         form, request = self._check_steps(steps)
         self._check_export(form, request)
-        self._check_tools()
+        if self._findings.explicit or not self._reasons:
+            self._check_tools()
         if self._reasons:
             name = self._model.request.name
             self._findings.refuse(name, self._target.id, self._reasons)
-            return
-        if self._findings.missing_tools:
             return
         last = self._model.key
         chain = []
@@ -69,6 +68,7 @@ class Chain:
                 export=export,
                 verify=self._add_verify(export),
                 tools=tuple(self._tools),
+                overrides=self._overrides(),
             )
         )
 
@@ -112,6 +112,15 @@ class Chain:
             require(self._tools)
         except ToolchainMissing as error:
             self._findings.missing_tools[error.message] = error.hint
+
+    def _overrides(self) -> tuple[Literal["budget", "profile"], ...]:
+        request = self._model.request
+        found: list[Literal["budget", "profile"]] = []
+        if request.budget is not None:
+            found.append("budget")
+        if self._target.id in request.profiles:
+            found.append("profile")
+        return tuple(found)
 
     def _add_step(self, method: str, config: StepConfig, before: str) -> str:
         plugin = compressor(method)

@@ -117,9 +117,11 @@ def step_key(
 
 
 def content_digest(path: Path) -> str:
-    """Give the digest of a data set's files: names and bytes, not the place they lie in."""
-    if path.is_dir():
-        return sha256_json(
-            {item.relative_to(path).as_posix(): sha256_file(item) for item in files_below(path)}
-        )
-    return sha256_file(path)
+    """Give the digest of a data set's files: names and bytes, not the place they lie in.
+
+    A link counts as the file that it leads to, as it does for what reads the set.
+    """
+    if path.is_file():
+        return sha256_file(path)
+    files = sorted(item for item in path.rglob("*") if item.is_file())
+    return sha256_json({item.relative_to(path).as_posix(): sha256_file(item) for item in files})

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilesdk.bundle.writing import is_full, write_errors
 from mobilesdk.errors import (
     MobileSDKError,
     StepFailed,
@@ -23,13 +24,17 @@ from mobilesdk.errors import (
     WriteFailed,
     error_classes,
 )
+from mobilesdk.pipeline import processes
 from mobilesdk.pipeline.job import JOB_NAME, LOG_NAME, OUTCOME_NAME, Job, Outcome, read_outcome
 from mobilesdk.units import format_bytes, format_seconds
 
 PROGRESS_VARIABLE = "MOBILESDK_PROGRESS_FD"
 PARENT_VARIABLE = "MOBILESDK_PARENT_PID"
+UNWRITTEN_EXIT_CODE = 74
+"""Of a worker that could not even write its outcome (``EX_IOERR`` of sysexits.h)."""
 _POLL_S = 0.2
 _LOG_LINES = 15
+_CHUNK_BYTES = 1 << 16
 
 Report = Callable[[str, float | None], None]
 
@@ -43,8 +48,8 @@ class Limits:
         memory_bytes: Resident memory of the worker and its children.
     """
 
-    seconds: float = 3600.0
-    memory_bytes: int = 16 << 30
+    seconds: float
+    memory_bytes: int
 
 
 class Workers:
@@ -54,14 +59,28 @@ class Workers:
         self.limits = limits
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
-        self._stopped = False
+        self._stopping = threading.Event()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """End every running worker with its children, and start no more."""
         with self._lock:
-            self._stopped = True
+            self._stopping.set()
             for process in self._running:
-                _kill_group(process)
+                processes.kill(process.pid)
+
+    def pause(self) -> None:
+        """Wait a moment, for something that another build is making.
+
+        Raises:
+            StepFailed: `stop` was called.
+        """
+        if self._stopping.wait(_POLL_S):
+            raise StepFailed("The build was stopped.")
 
     def run(self, job: Job, report: Report) -> Outcome:
         """Run a job and give what it left.
@@ -71,36 +90,42 @@ class Workers:
             WorkerCrashed: It ended by a signal, or without an outcome.
             WorkerTimedOut: It took too long.
             WorkerOutOfMemory: It took too much memory.
+            WriteFailed: The disk is full.
         """
-        (job.output / JOB_NAME).write_text(job.model_dump_json())
         read_end, write_end = os.pipe()
-        with os.fdopen(read_end, "rb") as progress:
-            process = self._start(job, write_end)
+        try:
             try:
-                _watch(process, progress, self.limits, report, _title(job))
+                process = self._start(job, write_end)
             finally:
-                _kill_group(process)
+                os.close(write_end)
+            try:
+                _watch(process, read_end, self.limits, report, _title(job))
+            finally:
+                processes.kill(process.pid)
                 process.wait()
                 with self._lock:
                     self._running.discard(process)
+        finally:
+            os.close(read_end)
         return _outcome(job, process.returncode)
 
     def _start(self, job: Job, write_end: int) -> subprocess.Popen[bytes]:
-        with self._lock, (job.output / LOG_NAME).open("wb") as log:
-            try:
-                if self._stopped:
-                    raise StepFailed(f"{_title(job)} was not started: the build was stopped.")
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "mobilesdk.pipeline.worker", str(job.output / JOB_NAME)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(write_end,),
-                    start_new_session=True,
-                    env=_environment(job, write_end),
-                )
-            finally:
-                os.close(write_end)
+        with write_errors(job.output):
+            (job.output / JOB_NAME).write_text(job.model_dump_json(), encoding="utf-8")
+            log = (job.output / LOG_NAME).open("wb")
+        with log, self._lock:
+            if self.stopped:
+                raise StepFailed(f"{_title(job)} was not started: the build was stopped.")
+            process = subprocess.Popen(
+                # -P: a file of the working folder must not stand in for a module of the library.
+                [sys.executable, "-P", "-m", "mobilesdk.pipeline.worker", job.output / JOB_NAME],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(write_end,),
+                start_new_session=True,
+                env=_environment(job, write_end),
+            )
             self._running.add(process)
         return process
 
@@ -126,97 +151,85 @@ def _title(job: Job) -> str:
 
 
 def _watch(
-    process: subprocess.Popen[bytes], progress: object, limits: Limits, report: Report, title: str
+    process: subprocess.Popen[bytes], progress: int, limits: Limits, report: Report, title: str
 ) -> None:
     """Wait for the end of the worker; end it when it exceeds a limit."""
     deadline_s = time.monotonic() + limits.seconds
-    pending = b""
-    with selectors.DefaultSelector() as selector:
-        descriptor = progress.fileno()  # type: ignore[attr-defined]
-        selector.register(descriptor, selectors.EVENT_READ)
-        while process.poll() is None:
-            if selector.get_map() and selector.select(_POLL_S):
-                chunk = os.read(descriptor, 1 << 16)
-                if not chunk:
-                    selector.unregister(descriptor)
-                *lines, pending = (pending + chunk).split(b"\n")
-                _forward(lines, report)
-            elif not selector.get_map():
-                _wait(process)
-            if time.monotonic() > deadline_s:
-                _kill_group(process)
-                raise WorkerTimedOut(
-                    f"{title} took more than {format_seconds(limits.seconds)}.",
-                    hint="raise the limit with --time-limit, or make the model or set smaller.",
-                )
-            used_bytes = _resident_bytes(process.pid)
-            if used_bytes > limits.memory_bytes:
-                _kill_group(process)
-                raise WorkerOutOfMemory(
-                    f"{title} took more than {format_bytes(limits.memory_bytes)} of memory.",
-                    hint="raise the limit with --memory-limit, or use fewer calibration samples.",
-                )
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
+    next_look_s = 0.0
+    lines = _Lines(progress, report)
+    end = os.pidfd_open(process.pid)
     try:
-        process.wait(_POLL_S)
-    except subprocess.TimeoutExpired:
-        return
+        with selectors.DefaultSelector() as selector:
+            selector.register(progress, selectors.EVENT_READ)
+            selector.register(end, selectors.EVENT_READ)
+            while process.poll() is None:
+                ready = {key.fd for key, _ in selector.select(_POLL_S)}
+                if progress in ready and not lines.forward():
+                    selector.unregister(progress)
+                if time.monotonic() >= next_look_s:
+                    _check_limits(process.pid, deadline_s, limits, title)
+                    next_look_s = time.monotonic() + _POLL_S
+    finally:
+        os.close(end)
 
 
-def _forward(lines: list[bytes], report: Report) -> None:
-    for line in lines:
-        message = json.loads(line)
-        report(message["message"], message["fraction"])
+def _check_limits(worker: int, deadline_s: float, limits: Limits, title: str) -> None:
+    if time.monotonic() > deadline_s:
+        raise WorkerTimedOut(
+            f"{title} took more than {format_seconds(limits.seconds)}.",
+            hint="raise the limit with --time-limit, or make the model or set smaller.",
+        )
+    if processes.resident_bytes(processes.family(worker)) > limits.memory_bytes:
+        raise WorkerOutOfMemory(
+            f"{title} took more than {format_bytes(limits.memory_bytes)} of memory.",
+            hint="raise the limit with --memory-limit, or use fewer calibration samples.",
+        )
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
+class _Lines:
+    """The lines of progress that a worker writes to its descriptor."""
 
+    def __init__(self, descriptor: int, report: Report) -> None:
+        self._descriptor = descriptor
+        self._report = report
+        self._pending = b""
 
-def _resident_bytes(group: int) -> int:
-    """Give the resident memory of all processes of a group (the worker starts its own)."""
-    page_bytes = os.sysconf("SC_PAGE_SIZE")
-    total_bytes = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if os.getpgid(int(entry.name)) == group:
-                total_bytes += int((entry / "statm").read_text().split()[1]) * page_bytes
-        except OSError:
-            continue  # it ended between the listing and the look
-    return total_bytes
+    def forward(self) -> bool:
+        """Read what has come, and forward whole lines; tell whether there may be more."""
+        chunk = os.read(self._descriptor, _CHUNK_BYTES)
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            self._report(message["message"], message["fraction"])
+        return bool(chunk)
 
 
 def _outcome(job: Job, returncode: int) -> Outcome:
-    log = job.output / LOG_NAME
-    if returncode == WriteFailed.exit_code:
+    if returncode == 0 and (job.output / OUTCOME_NAME).is_file():
+        outcome = read_outcome(job.output)
+        if outcome.error is not None:
+            raise restore(outcome.error)
+        return outcome
+    if returncode == UNWRITTEN_EXIT_CODE or is_full(job.output):
         raise WriteFailed(
             f"{_title(job)} could not write its result below {job.output.parent}.",
             hint="free some space, or name another cache with XDG_CACHE_HOME.",
         )
-    if returncode != 0 or not (job.output / OUTCOME_NAME).is_file():
-        how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else (
-            f"exit code {returncode} and no result"
-        )  # fmt: skip
-        raise WorkerCrashed(
-            f"{_title(job)} ended by {how}. Its last lines:\n{last_lines(log)}",
-            hint="run mobilesdk doctor: some versions of the toolchains crash together.",
-        )
-    outcome = read_outcome(job.output)
-    if outcome.error is not None:
-        raise restore(outcome.error)
-    return outcome
+    how = f"exit code {returncode} and no result"
+    if returncode < 0:
+        how = f"signal {signal.Signals(-returncode).name}"
+    raise WorkerCrashed(
+        f"{_title(job)} ended by {how}. Its last lines:\n{last_lines(job.output / LOG_NAME)}",
+        hint="run mobilesdk doctor: some versions of the toolchains crash together.",
+    )
 
 
 def restore(error: dict[str, str]) -> MobileSDKError:
-    """Make the typed error again that a worker wrote down."""
-    kind = error_classes()[error["code"]]
+    """Make the typed error again that a worker wrote down.
+
+    A class that is known in the worker only becomes `StepFailed`.
+    """
+    kind = error_classes().get(error["code"], StepFailed)
     return kind.restore(error["message"], error["hint"])
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mobilesdk.core.plan import Plan, PlannedStep, PlannedVariant
-from mobilesdk.errors import UsageError
+from mobilesdk.errors import UsageError, suggest
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.chain import Chain
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import content_digest, step_key
 from mobilesdk.pipeline.reading import ReadModel
-from mobilesdk.pipeline.request import BuildRequest
+from mobilesdk.pipeline.request import BuildRequest, ModelRequest
 from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
 from mobilesdk.plugins import frontend
@@ -34,11 +34,17 @@ class Planner:
         targets = self._targets()
         for model in models:
             self.prepare(model)
+            self._check_overrides(model.request, [target.id for target, _ in targets])
             for target, beside in targets:
                 self._add_variant(model, target, beside)
         if not self._graph.variants and not self._findings.any:
             self._findings.problems.append("no target is in reach of any model")
         return self._as_plan(), self._graph
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What speaks against the build, apart from missing toolchains; each once."""
+        return tuple(dict.fromkeys(self._findings.problems))
 
     def _targets(self) -> list[tuple[Target, Path]]:
         found: list[tuple[Target, Path]] = []
@@ -52,6 +58,15 @@ class Planner:
         for name in sorted({name for name in names if names.count(name) > 1}):
             self._findings.problems.append(f"two targets are named {name!r}")
         return sorted(found, key=lambda pair: (-pair[0].match.priority, pair[0].id))
+
+    def _check_overrides(self, request: ModelRequest, targets: list[str]) -> None:
+        known = sorted({*targets, *shipped(), *self._request.other_targets})
+        self._findings.problems.extend(
+            f"{request.name} names a profile for {name!r}, which is no target: "
+            f"{suggest(name, known)}"
+            for name in request.profiles
+            if name not in known
+        )
 
     def prepare(self, model: ReadModel) -> Graph:
         """Add the tasks that all variants of a model share: its sets and its float outputs."""
@@ -98,7 +113,7 @@ class Planner:
         return Plan(
             variants=tuple(self._planned(variant) for variant in self._graph.variants),
             unreachable=tuple(self._findings.unreachable),
-            problems=tuple(dict.fromkeys(self._findings.problems)),
+            problems=self.problems,
             missing_tools=self._findings.missing_tools,
         )
 

@@ -6,23 +6,25 @@ weight files, versions of distributions. The next build looks at those, and impo
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mobilesdk.bundle.canonical import canonical_json, sha256_file, sha256_json
 from mobilesdk.bundle.writing import write_file
+from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.errors import InvalidModel, MobileSDKError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.doctor import require
-from mobilesdk.pipeline.job import LOG_NAME, Job, TaskKind
+from mobilesdk.pipeline.job import Job, TaskKind
 from mobilesdk.pipeline.keys import step_key, version_of
 from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.request import ModelRequest
-from mobilesdk.pipeline.schedule import Event, Listener, Task
+from mobilesdk.pipeline.schedule import Event, Listener, Task, name_log
 from mobilesdk.plugins import Kind, frontend, names
 
 SUMMARY_NAME = "summary.json"
@@ -45,6 +47,37 @@ class ReadModel:
     summary: ModelSummary
 
 
+class _File(Frozen):
+    path: Path
+    sha256: str
+
+
+class Dependencies(Frozen):
+    """What a model was made from; ``dependencies.json`` of a frontend.
+
+    Attributes:
+        files: Source and weight files outside of installed distributions, sorted by path.
+        distributions: Name → version, ``None`` if it is gone.
+    """
+
+    files: tuple[_File, ...]
+    distributions: dict[str, str | None]
+
+    def now(self) -> Dependencies | None:
+        """Give the same files and distributions as they are now; ``None`` if a file is gone."""
+        if not all(file.path.is_file() for file in self.files):
+            return None
+        return Dependencies(
+            files=tuple(_File(path=f.path, sha256=sha256_file(f.path)) for f in self.files),
+            distributions={name: version_of(name) for name in self.distributions},
+        )
+
+    def portable(self) -> dict[str, Any]:
+        """Give names, hashes and versions, without the folders that the files lie in."""
+        files = sorted((file.path.name, file.sha256) for file in self.files)
+        return {"files": files, "distributions": self.distributions}
+
+
 class Reader:
     """Reads models in workers, through the cache."""
 
@@ -64,43 +97,42 @@ class Reader:
             ToolchainMissing: The framework is not installed.
         """
         name = _frontend_for(request.reference)
-        index = self._cache.root / "references" / f"{self._lookup(request, name)}.json"
+        place = _place(request, name)
+        index = self._cache.root / "references" / f"{place}.json"
+        made_from = self._current(request, name, index)
+        if made_from is None:
+            with self._cache.alone(place, self._workers.pause):
+                made_from = self._current(request, name, index) or self._run(request, name, index)
+        key = _key(request, name, made_from)
+        content = (self._cache.folder(key) / SUMMARY_NAME).read_bytes()
+        summary = ModelSummary.model_validate_json(content)
+        return ReadModel(request, key, sha256_json(made_from.portable()), name, summary)
+
+    def _current(self, request: ModelRequest, name: str, index: Path) -> Dependencies | None:
+        """Give what the model is made from now, if it was read from just that before."""
         known = _load(index)
-        key = None if known is None else self._key(request, name, known)
-        if known is None or key is None or not self._cache.check(key):
-            known, key = self._run(request, name, index)
-        folder = self._cache.folder(key)
-        summary = ModelSummary.model_validate_json((folder / SUMMARY_NAME).read_bytes())
-        return ReadModel(request, key, sha256_json(_portable(known)), name, summary)
-
-    def _lookup(self, request: ModelRequest, name: str) -> str:
-        source, _, function = request.reference.rpartition(":")
-        place = str(Path(source).resolve()) if source.endswith(".py") else source
-        return sha256_json([name, place, function, str(Path.cwd())])
-
-    def _key(self, request: ModelRequest, name: str, known: dict[str, Any]) -> str | None:
-        """Give the key for the dependencies as they are now; ``None`` if a file is gone."""
-        now = _now(known)
-        if now is None:
+        now = None if known is None else known.now()
+        if now is None or not self._cache.check(_key(request, name, now)):
             return None
-        return step_key(
-            TaskKind.READ,
-            plugin_kind=Kind.FRONTENDS,
-            plugin=name,
-            config={
-                "function": request.reference.rpartition(":")[2],
-                "contract": _contract(request),
-                "dependencies": _portable(now),
-            },
-            tools=frontend(name).tools,
-        )
+        return now
 
-    def _run(self, request: ModelRequest, name: str, index: Path) -> tuple[dict[str, Any], str]:
+    def _run(self, request: ModelRequest, name: str, index: Path) -> Dependencies:
         require(frontend(name).tools)
         config = {"reference": request.reference, "contract": _contract(request)}
         task = Task("", TaskKind.READ, name, config, {}, "read", request.name, ())
         started_s = time.monotonic()
         self._listener(Event("started", task))
+        try:
+            made_from = self._run_worker(request, name, config)
+        except MobileSDKError as error:
+            seconds = time.monotonic() - started_s
+            self._listener(Event("failed", task, error.message, seconds=seconds))
+            raise
+        write_file(index, canonical_json(made_from.model_dump(mode="json")))
+        self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
+        return made_from
+
+    def _run_worker(self, request: ModelRequest, name: str, config: dict[str, Any]) -> Dependencies:
         with self._cache.scratch("read") as folder:
             job = Job(
                 kind=TaskKind.READ,
@@ -112,21 +144,17 @@ class Reader:
             try:
                 self._workers.run(job, lambda *_: None)
             except MobileSDKError as error:
-                log = self._cache.keep_failure(f"read-{request.name}", folder / LOG_NAME)
-                error.hint = f"{error.hint} The whole log: {log}".strip()
-                self._listener(Event("failed", task, error.message))
+                name_log(error, self._cache, f"read-{request.name}", folder)
                 raise
-            known = json.loads((folder / _DEPENDENCIES_NAME).read_bytes())
-            key = self._key(request, name, known)
-            if key is None:
+            content = (folder / _DEPENDENCIES_NAME).read_bytes()
+            made_from = Dependencies.model_validate_json(content)
+            if made_from.now() != made_from:
                 raise InvalidModel(
-                    f"A file that {request.reference} was made from vanished while it was read.",
-                    hint="keep the files of the model in place and build again.",
+                    f"A file that {request.reference} is made from changed while it was read.",
+                    hint="build again when the files of the model are at rest.",
                 )
-            self._cache.put(folder, key)
-        write_file(index, canonical_json(known))
-        self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
-        return known, key
+            self._cache.put(folder, _key(request, name, made_from))
+        return made_from
 
 
 def _frontend_for(reference: str) -> str:
@@ -139,30 +167,34 @@ def _frontend_for(reference: str) -> str:
     )
 
 
+def _place(request: ModelRequest, name: str) -> str:
+    """Give the name under which it is noted what a reference was made from."""
+    source, _, function = request.reference.rpartition(":")
+    place = str(Path(source).resolve()) if source.endswith(".py") else source
+    return sha256_json([name, place, function, str(Path.cwd())])
+
+
+def _key(request: ModelRequest, name: str, made_from: Dependencies) -> str:
+    return step_key(
+        TaskKind.READ,
+        plugin_kind=Kind.FRONTENDS,
+        plugin=name,
+        config={
+            "function": request.reference.rpartition(":")[2],
+            "contract": _contract(request),
+            "dependencies": made_from.portable(),
+        },
+        tools=frontend(name).tools,
+    )
+
+
 def _contract(request: ModelRequest) -> Any:
     return None if request.contract is None else request.contract.model_dump(mode="json")
 
 
-def _load(index: Path) -> dict[str, Any] | None:
-    if not index.is_file():
+def _load(index: Path) -> Dependencies | None:
+    """Read what a model was made from; ``None`` if nobody knows."""
+    try:
+        return Dependencies.model_validate_json(index.read_bytes())
+    except (FileNotFoundError, ValidationError):
         return None
-    known: dict[str, Any] = json.loads(index.read_bytes())
-    return known
-
-
-def _now(known: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the dependencies with today's hashes and versions; ``None`` if a file is gone."""
-    files = []
-    for entry in known["files"]:
-        path = Path(entry["path"])
-        if not path.is_file():
-            return None
-        files.append({"path": entry["path"], "sha256": sha256_file(path)})
-    versions = {name: version_of(name) for name in known["distributions"]}
-    return {"files": files, "distributions": versions}
-
-
-def _portable(known: dict[str, Any]) -> dict[str, Any]:
-    """Give the dependencies without the folder they lie in: names, hashes, versions."""
-    files = sorted((Path(entry["path"]).name, entry["sha256"]) for entry in known["files"])
-    return {"files": files, "distributions": known["distributions"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -42,10 +43,13 @@ class BuildRequest(Frozen):
 
     Attributes:
         targets: Names, files or folders; empty: every shipped target in reach.
+        other_targets: Names of targets that the project has besides; its models may name profiles
+            for them.
     """
 
     models: tuple[ModelRequest, ...]
     targets: tuple[str, ...] = ()
+    other_targets: tuple[str, ...] = ()
     plugins: tuple[Path, ...] = ()
     allow_small_calibration: bool = False
 
@@ -108,7 +112,7 @@ class _ProjectModel(Frozen):
 
 
 class _Project(Frozen):
-    schema_version: int
+    schema_version: Literal[1]
     targets: tuple[str, ...] = ()
     models: tuple[_ProjectModel, ...]
 
@@ -120,7 +124,7 @@ def read_project(path: Path) -> tuple[tuple[ModelRequest, ...], tuple[str, ...]]
         UsageError: It is missing, is no TOML, or does not hold to the schema.
     """
     try:
-        project = _Project.model_validate(tomllib.loads(path.read_text()))
+        project = _Project.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
             f"No MODEL was given, and {path} cannot be read: {error.strerror}.",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mobilesdk.errors import MobileSDKError
+from mobilesdk.errors import MobileSDKError, UsageError, WriteFailed
 from mobilesdk.pipeline.cache import Cache
-from mobilesdk.pipeline.job import LOG_NAME, OUTCOME_NAME, Job, TaskKind
+from mobilesdk.pipeline.job import LOG_NAME, Job, TaskKind
 from mobilesdk.pipeline.launch import Workers
 
 _WORKER_MEMORY_BYTES = 3 << 30
@@ -57,13 +57,14 @@ Listener = Callable[[Event], None]
 def worker_count() -> int:
     """Give how many workers run at once: one a core, and 3 GiB of memory each."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(os.cpu_count() or 1, memory_bytes // _WORKER_MEMORY_BYTES))
+    return max(1, min(len(os.sched_getaffinity(0)), memory_bytes // _WORKER_MEMORY_BYTES))
 
 
 class Schedule:
     """Runs tasks whose results are not in the cache.
 
-    A failed task fails those that need it, with the same error; the others finish.
+    A failed task fails those that need it, with the same error; the others finish. A fault in what
+    the caller gave ends all at once: nothing can be delivered then.
     """
 
     def __init__(
@@ -81,7 +82,11 @@ class Schedule:
         self._plugin_files = plugin_files
 
     def run(self, wanted: Iterable[str]) -> dict[str, MobileSDKError]:
-        """Make the wanted results; give the errors of those that could not be made."""
+        """Make the wanted results; give the errors of those that could not be made.
+
+        Raises:
+            UsageError: An input of the caller cannot be used; what was running has been ended.
+        """
         waiting = self._missing(wanted)
         failures: dict[str, MobileSDKError] = {}
         running: dict[Future[None], str] = {}
@@ -95,7 +100,7 @@ class Schedule:
                         key = running.pop(future)
                         waiting.remove(key)
                         error = future.exception()
-                        if isinstance(error, MobileSDKError):
+                        if isinstance(error, MobileSDKError) and not isinstance(error, UsageError):
                             failures[key] = error
                         elif error is not None:
                             raise error
@@ -155,12 +160,13 @@ class Schedule:
             self._listener(Event("progress", task, message, fraction))
 
         try:
-            with self._cache.make(task.key) as folder:
+            with self._cache.make(task.key, self._workers.pause) as folder:
                 if folder is not None:
                     self._work(task, folder, report)
         except MobileSDKError as error:
-            seconds = time.monotonic() - started_s
-            self._listener(Event("failed", task, error.message, seconds=seconds))
+            if not self._workers.stopped:  # else it did not fail by itself
+                seconds = time.monotonic() - started_s
+                self._listener(Event("failed", task, error.message, seconds=seconds))
             raise
         self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
 
@@ -176,8 +182,14 @@ class Schedule:
         try:
             self._workers.run(job, report)
         except MobileSDKError as error:
-            log = self._cache.keep_failure(task.key, folder / LOG_NAME)
-            error.hint = f"{error.hint} The whole log: {log}".strip()
+            name_log(error, self._cache, task.key, folder)
             raise
-        if not (folder / OUTCOME_NAME).is_file():
-            raise AssertionError("a worker that ended well left its outcome")
+
+
+def name_log(error: MobileSDKError, cache: Cache, name: str, folder: Path) -> None:
+    """Keep the log of a failed step, and name its place in the error's hint."""
+    try:
+        place = f"The whole log: {cache.keep_failure(name, folder / LOG_NAME)}"
+    except WriteFailed as refused:
+        place = f"The log could not be kept: {refused.message}"
+    error.hint = f"{error.hint}\n{place}".strip()

@@ -11,6 +11,7 @@ from mobilesdk.core.ledger import Expectation
 from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.step import StepContext
 from mobilesdk.data import StoredSamples, ingest
+from mobilesdk.errors import StepFailed
 from mobilesdk.pipeline.job import Job, TaskKind, read_outcome
 from mobilesdk.plugins import compressor, exporter, frontend
 from mobilesdk.verify.replay import replay_goldens
@@ -36,6 +37,15 @@ def _model(job: Job, role: str = "model") -> Model:
     model = read_outcome(job.inputs[role]).model
     if model is None:
         raise AssertionError(f"the input {role!r} is no model")
+    return model
+
+
+def _made(model: object, job: Job) -> Model:
+    if not isinstance(model, Model):
+        raise StepFailed(f"{job.plugin} gave a {type(model).__name__} instead of a Model.")
+    for path in (model.path, *model.sidecars.values()):
+        if not path.exists():
+            raise StepFailed(f"{job.plugin} names {path.name}, and has not written it.")
     return model
 
 
@@ -78,12 +88,12 @@ def _samples(job: Job, role: str) -> StoredSamples | None:
 
 def _compress(job: Job, context: StepContext) -> Model:
     plugin = compressor(job.plugin)
-    return plugin.apply(_model(job), plugin.config.model_validate(job.config), context)
+    return _made(plugin.apply(_model(job), plugin.config.model_validate(job.config), context), job)
 
 
 def _export(job: Job, context: StepContext) -> Model:
     plugin = exporter(job.plugin)
-    return plugin.apply(_model(job), plugin.options.model_validate(job.config), context)
+    return _made(plugin.apply(_model(job), plugin.options.model_validate(job.config), context), job)
 
 
 def _verify(job: Job, context: StepContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mobilesdk.core.plan import Unreachable
 from mobilesdk.pipeline.reading import ReadModel
@@ -13,7 +14,11 @@ from mobilesdk.targets import Profile, Target
 
 @dataclass(frozen=True)
 class VariantTasks:
-    """The tasks that lead to one variant, and what the manifest says about it."""
+    """The tasks that lead to one variant, and what the manifest says about it.
+
+    Attributes:
+        overrides: What the project chose in place of the target's profile and its budget.
+    """
 
     model: ReadModel
     target: Target
@@ -23,6 +28,7 @@ class VariantTasks:
     export: str
     verify: str
     tools: tuple[Tool, ...]
+    overrides: tuple[Literal["budget", "profile"], ...]
 
 
 @dataclass

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Literal
 
 from mobilesdk.bundle.canonical import files_below, tree_hash, tree_size_bytes
 from mobilesdk.bundle.manifest import MANIFEST_NAME, Manifest, ModelEntry, Variant, read_manifest
 from mobilesdk.bundle.manifest import resolve as resolve_in
+from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.frozen import Frozen
-from mobilesdk.errors import FileRejected, MobileSDKError, UnknownName
+from mobilesdk.core.parity import OutputParity
+from mobilesdk.errors import FileRejected, PlanRefused, UnknownName
 from mobilesdk.pipeline.cache import Cache
+from mobilesdk.pipeline.check import Check
 from mobilesdk.pipeline.doctor import require
-from mobilesdk.pipeline.job import Job, TaskKind
+from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import content_digest, step_key
 from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.planning import Planner
 from mobilesdk.pipeline.reading import Reader
+from mobilesdk.pipeline.replaying import Replayer
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest
-from mobilesdk.pipeline.schedule import Event, Listener, Schedule, Task
+from mobilesdk.pipeline.schedule import Listener, Schedule, Task
 from mobilesdk.plugins import Kind, names, runtime
-from mobilesdk.verify.replay import REPLAY_NAME, Replay
 from mobilesdk.verify.variant import RECORD_NAME, VariantRecord, VerifyConfig
 
 _SIGNATURE_NAME = "manifest.sig"
-
-
-class Check(Frozen):
-    """One thing that was looked at."""
-
-    subject: str
-    name: str
-    verdict: Literal["passed", "failed", "not_evaluated"]
-    detail: str = ""
 
 
 class VerifyReport(Frozen):
@@ -60,7 +52,13 @@ def runtime_for(path: Path) -> str:
     return suffixes[path.suffix]
 
 
-def verify_bundle(bundle: Path, cache: Cache, workers: Workers, listener: Listener) -> VerifyReport:
+def verify_bundle(
+    bundle: Path,
+    cache: Cache,
+    workers: Workers,
+    listener: Listener,
+    plugin_files: tuple[Path, ...],
+) -> VerifyReport:
     """Check every hash of a bundle, read every artifact, replay the goldens.
 
     Raises:
@@ -70,10 +68,11 @@ def verify_bundle(bundle: Path, cache: Cache, workers: Workers, listener: Listen
     check_files(bundle, manifest)
     count = len(manifest.files)
     checks = [Check(subject=MANIFEST_NAME, name=f"{count} hashes", verdict="passed")]
+    replay = Replayer(bundle, cache, workers, listener, plugin_files)
     for model in manifest.models:
         for variant in model.variants:
-            checks.append(_structure(bundle, model, variant))
-            checks.append(_replay(bundle, model, variant, cache, workers, listener))
+            info = runtime(variant.format).inspect(resolve_in(bundle, variant.artifact))
+            checks += [_structure(model, variant, info), replay.check(model, variant, info)]
     return VerifyReport(path=bundle, checks=tuple(checks))
 
 
@@ -86,7 +85,7 @@ def check_files(bundle: Path, manifest: Manifest) -> None:
     named: set[Path] = {bundle / MANIFEST_NAME, bundle / _SIGNATURE_NAME}
     for entry in manifest.files:
         path = resolve_in(bundle, entry.path)
-        if not path.exists():
+        if not (path.is_file() if entry.kind == "file" else path.is_dir()):
             raise FileRejected(f"{entry.path} is missing from {bundle}.")
         if tree_size_bytes(path) != entry.size_bytes or tree_hash(path) != entry.sha256:
             raise FileRejected(
@@ -95,70 +94,36 @@ def check_files(bundle: Path, manifest: Manifest) -> None:
             )
         named.update(files_below(path) if path.is_dir() else [path])
     for item in bundle.rglob("*"):
-        if item.is_symlink() or (item.is_file() and item not in named):
+        if item.is_symlink() or (not item.is_dir() and item not in named):
             relative = item.relative_to(bundle).as_posix()
             raise FileRejected(f"{bundle} holds {relative}, which its manifest does not name.")
+    _check_references(manifest)
+
+
+def _check_references(manifest: Manifest) -> None:
+    """Refuse a model or variant that refers to a file without a hash."""
+    hashed = {entry.path for entry in manifest.files}
+    for model in manifest.models:
+        referred = {model.golden_inputs, model.golden_outputs}
+        for variant in model.variants:
+            referred |= {variant.artifact, *variant.records.values()}
+            referred |= {variant.expected_outputs} if variant.expected_outputs else set()
+        if not referred <= hashed:
+            names = ", ".join(sorted(referred - hashed))
+            raise FileRejected(f"{model.name} refers to {names}, of which there is no hash.")
 
 
 def _subject(model: ModelEntry, variant: Variant) -> str:
     return f"{model.name} for {variant.target}"
 
 
-def _structure(bundle: Path, model: ModelEntry, variant: Variant) -> Check:
-    info = runtime(variant.format).inspect(resolve_in(bundle, variant.artifact))
+def _structure(model: ModelEntry, variant: Variant, info: ArtifactInfo) -> Check:
     text = "; ".join(info.problems) or f"{len(info.ops)} ops, {len(info.weights)} weights"
     return Check(
         subject=_subject(model, variant),
         name="structure",
         verdict="failed" if info.problems else "passed",
         detail=text,
-    )
-
-
-def _replay(
-    bundle: Path,
-    model: ModelEntry,
-    variant: Variant,
-    cache: Cache,
-    workers: Workers,
-    listener: Listener,
-) -> Check:
-    subject, name = _subject(model, variant), "goldens"
-    plugin = runtime(variant.format)
-    artifact = resolve_in(bundle, variant.artifact)
-    refusal = plugin.refuses(plugin.inspect(artifact))
-    if refusal or variant.expected_outputs is None:
-        reason = refusal or "the bundle holds no expected outputs for it"
-        return Check(subject=subject, name=name, verdict="not_evaluated", detail=reason)
-    require(plugin.tools)
-    task = Task(
-        "", TaskKind.REPLAY, variant.format, {}, {}, "replay", model.name, (variant.target,)
-    )
-    listener(Event("started", task))
-    with cache.scratch("replay") as folder:
-        job = Job(
-            kind=TaskKind.REPLAY,
-            plugin=variant.format,
-            config={
-                "artifact": str(artifact.resolve()),
-                "contract": model.contract.model_dump(mode="json"),
-                "inputs": str(resolve_in(bundle, model.golden_inputs).resolve()),
-                "expected": str(resolve_in(bundle, variant.expected_outputs).resolve()),
-            },
-            output=folder,
-        )
-        try:
-            workers.run(job, lambda *_: None)
-        except MobileSDKError as error:
-            listener(Event("failed", task, error.message))
-            return Check(subject=subject, name=name, verdict="failed", detail=error.message)
-        replay = Replay.model_validate(json.loads((folder / REPLAY_NAME).read_bytes()))
-    listener(Event("finished", task))
-    return Check(
-        subject=subject,
-        name=name,
-        verdict="passed" if replay.passed else "failed",
-        detail=str(replay),
     )
 
 
@@ -174,6 +139,7 @@ def verify_foreign(
 
     Raises:
         FileRejected: The artifact is damaged or hostile.
+        PlanRefused: The evaluation set does not exist.
     """
     name = runtime_for(artifact)
     plugin = runtime(name)
@@ -182,6 +148,8 @@ def verify_foreign(
     model = Reader(cache, workers, listener, plugin_files).read(request)
     planner = Planner(BuildRequest(models=(request,)), cache)
     graph = planner.prepare(model)
+    if planner.problems:
+        raise PlanRefused(planner.problems)
     inputs = {"read": model.key, "reference": graph.references[request.name]}
     inputs |= {role: key for role, key in graph.sets[request.name].items() if role == "evaluation"}
     config = VerifyConfig(foreign=artifact.resolve()).model_dump(mode="json")
@@ -210,7 +178,13 @@ def _parity_checks(artifact: Path, record: VariantRecord) -> tuple[Check, ...]:
         )
         return structure, missing
     measured = tuple(
-        Check(subject=subject, name=f"parity of {o.name}", verdict="passed", detail=str(o))
+        Check(subject=subject, name=f"parity of {o.name}", verdict="measured", detail=_figures(o))
         for o in record.parity.outputs
     )
     return structure, *measured
+
+
+def _figures(parity: OutputParity) -> str:
+    """Write the figures that there are, e.g. ``sqnr_db 44.6, cosine 0.9998``."""
+    figures = parity.model_dump(exclude_none=True, exclude={"name", "kind"})
+    return ", ".join(f"{name} {figure['value']:.4g}" for name, figure in figures.items())

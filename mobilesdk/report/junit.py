@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from mobilesdk.bundle.manifest import Manifest, ModelEntry, Variant
+from mobilesdk.bundle.manifest import Manifest, Variant
 
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -21,14 +21,15 @@ def junit_xml(manifest: Manifest, messages: dict[tuple[str, str], str]) -> bytes
         messages: (model, target) → what a failed step said.
     """
     root = Element("testsuites", name="mobilesdk build")
-    for model in manifest.models:
-        suite = SubElement(root, "testsuite", name=model.name)
-        for variant in model.variants:
-            _add_variant(suite, model, variant)
+    entries = {model.name: model for model in manifest.models}
+    for name in dict.fromkeys([*entries, *(failure.model for failure in manifest.failures)]):
+        suite = SubElement(root, "testsuite", name=name)
+        for variant in entries[name].variants if name in entries else ():
+            _add_variant(suite, name, variant)
         for failure in manifest.failures:
-            if failure.model == model.name:
-                case = _case(suite, model.name, failure.target, failure.step)
-                text = messages.get((failure.model, failure.target), failure.code)
+            if failure.model == name:
+                case = _case(suite, name, failure.target, failure.step)
+                text = messages.get((name, failure.target), failure.code)
                 _outcome(case, "error", failure.code, text)
         _count(suite)
     _count(root)
@@ -37,11 +38,11 @@ def junit_xml(manifest: Manifest, messages: dict[tuple[str, str], str]) -> bytes
     return xml + b"\n"
 
 
-def _add_variant(suite: Element, model: ModelEntry, variant: Variant) -> None:
-    _case(suite, model.name, variant.target, "built")
+def _add_variant(suite: Element, model: str, variant: Variant) -> None:
+    _case(suite, model, variant.target, "built")
     for gate in variant.gates:
         name = gate.name if not gate.output else f"{gate.name} of {gate.output}"
-        case = _case(suite, model.name, variant.target, name)
+        case = _case(suite, model, variant.target, name)
         text = f"{gate.value} against {gate.limit} {gate.unit}".rstrip()
         if gate.verdict == "failed":
             _outcome(case, "failure", "gate failed", text)
@@ -50,7 +51,9 @@ def _add_variant(suite: Element, model: ModelEntry, variant: Variant) -> None:
 
 
 def _case(suite: Element, model: str, target: str, name: str) -> Element:
-    return SubElement(suite, "testcase", classname=f"{model}.{target}", name=name)
+    return SubElement(
+        suite, "testcase", classname=f"{model}.{target}", name=_NOT_IN_XML.sub("?", name)
+    )
 
 
 def _outcome(case: Element, kind: str, message: str, text: str) -> None:

@@ -1,0 +1,229 @@
+import errno
+import os
+import signal
+import threading
+
+import pytest
+
+from mobilesdk import errors
+from mobilesdk.core.form import Form, Trait
+from mobilesdk.core.model import Model
+from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, TaskKind
+from mobilesdk.pipeline.launch import Limits, Workers
+from mobilesdk.pipeline.processes import family
+from tests.conftest import STAND_INS
+
+FAULT = STAND_INS / "compressors" / "fault.py"
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A folder as a finished step leaves it, with a model."""
+    folder = tmp_path / "before"
+    folder.mkdir()
+    (folder / "program.pt2").write_bytes(b"program")
+    made = Model(form=Form.EXPORTED_PROGRAM, path="program.pt2", traits=frozenset({Trait.FOLDED}))
+    (folder / OUTCOME_NAME).write_text(Outcome(model=made).model_dump_json())
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, model):
+    """Run the faulty compressor in a worker; give its outcome."""
+
+    def run(how, *, note="", seconds=60.0, memory_bytes=4 << 30, workers=None, report=None):
+        output = tmp_path / how
+        output.mkdir()
+        job = Job(
+            kind=TaskKind.COMPRESS,
+            plugin="fault",
+            plugin_files=(FAULT,),
+            config={"how": how, "note": str(note)},
+            inputs={"model": model},
+            output=output,
+        )
+        workers = workers or Workers(Limits(seconds, memory_bytes))
+        return workers.run(job, report or (lambda *_: None))
+
+    return run
+
+
+def ended(process):
+    """Tell whether a process is gone, or dead and not yet collected."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+def eventually(condition, *, tries=200):
+    """Wait for something that happens in another process; False if it never does."""
+    waiting = threading.Event()
+    return any(condition() or waiting.wait(0.05) for _ in range(tries))
+
+
+def test_a_step_without_a_fault_gives_its_model(run):
+    outcome = run("nothing")
+    assert outcome.model.path.read_bytes() == b"program"
+    assert outcome.error is None
+
+
+def test_an_abort_is_a_crash_that_names_the_signal_and_the_last_words(run):
+    with pytest.raises(errors.WorkerCrashed, match=r"SIGABRT[^|]*\n  \| last words") as caught:
+        run("crash")
+    assert caught.value.exit_code == 6
+    assert "doctor" in caught.value.hint
+
+
+def test_a_killed_worker_is_a_crash(run):
+    with pytest.raises(errors.WorkerCrashed, match="SIGKILL"):
+        run("kill")
+
+
+@pytest.mark.parametrize(("how", "code"), [("leave", 0), ("leave_with_6", 6)])
+def test_a_worker_that_leaves_no_outcome_has_crashed_whatever_its_exit_code(run, how, code):
+    with pytest.raises(errors.WorkerCrashed, match=f"exit code {code} and no result"):
+        run(how)
+
+
+def test_a_step_that_calls_exit_has_failed(run):
+    with pytest.raises(errors.MobileSDKError, match="SystemExit: 0"):
+        run("leave_politely")
+
+
+def test_a_typed_error_comes_back_with_its_class_and_hint(run):
+    with pytest.raises(errors.ConversionFailed, match="the op foo") as caught:
+        run("refuse")
+    assert caught.value.hint == "use bar instead"
+
+
+def test_an_error_of_a_class_that_is_known_in_the_worker_only_is_a_failed_step(run):
+    with pytest.raises(errors.StepFailed, match="only the worker knows") as caught:
+        run("refuse_privately")
+    assert caught.value.hint == "look here"
+
+
+def test_an_untyped_error_is_a_bug_with_its_place(run):
+    with pytest.raises(
+        errors.MobileSDKError, match=r"ValueError: what nobody expected \(in raise_untyped, fault"
+    ) as caught:
+        run("raise_untyped")
+    assert caught.value.exit_code == 70
+
+
+def test_a_refusal_to_read_is_not_called_a_failed_write(run):
+    with pytest.raises(errors.MobileSDKError, match=r"PermissionError.*1\.jpg") as caught:
+        run("fail_to_read")
+    assert not isinstance(caught.value, errors.WriteFailed)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("no_model", "NoneType instead of a Model"),
+        ("unwritten", r"names program\.pt2, and has not written it"),
+        ("outside", "outside of the step's own folder"),
+    ],
+)
+def test_a_step_that_breaks_its_contract_is_told_so(run, how, message):
+    with pytest.raises(errors.MobileSDKError, match=message):
+        run(how)
+
+
+def test_what_a_step_prints_goes_to_its_log_and_not_into_the_progress(run, tmp_path):
+    heard = []
+    run("babble", report=lambda *event: heard.append(event))
+    assert heard == [("half", 0.5), ("[/unbalanced] {braces}", 0.75)]
+    assert (tmp_path / "babble" / "log.txt").read_bytes().count(b"garbage") == 1000
+
+
+def test_a_step_that_takes_too_long_is_ended(run, tmp_path):
+    with pytest.raises(errors.WorkerTimedOut, match=r"took more than 3\.00 s") as caught:
+        run("hang", note=tmp_path / "pid", seconds=3)
+    assert "--time-limit" in caught.value.hint
+    assert ended((tmp_path / "pid").read_text())
+
+
+def test_memory_of_a_child_counts(run):
+    with pytest.raises(errors.WorkerOutOfMemory, match="300 MB") as caught:
+        run("leak_in_child", memory_bytes=300_000_000)
+    assert "--memory-limit" in caught.value.hint
+
+
+def test_children_end_with_their_worker(run, tmp_path):
+    with pytest.raises(errors.WorkerTimedOut):
+        run("spawn", note=tmp_path / "pids", seconds=5)
+    worker, inside, outside = map(int, (tmp_path / "pids").read_text().split())
+    assert ended(worker)
+    assert eventually(lambda: ended(inside))
+    assert eventually(lambda: ended(outside))
+
+
+def test_stop_ends_what_runs_and_starts_no_more(run, tmp_path):
+    workers = Workers(Limits(60, 4 << 30))
+    pid = tmp_path / "pid"
+    failed = []
+
+    def hang():
+        try:
+            run("hang", note=pid, workers=workers)
+        except errors.MobileSDKError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    assert eventually(lambda: pid.exists() and pid.read_text())
+    workers.stop()
+    thread.join()
+    assert ended(pid.read_text())
+    assert len(failed) == 1
+    with pytest.raises(errors.StepFailed, match="was stopped"):
+        run("nothing", workers=workers)
+    with pytest.raises(errors.StepFailed, match="was stopped"):
+        workers.pause()
+
+
+def test_a_worker_and_its_children_end_with_a_killed_parent(tmp_path, model):
+    pids = tmp_path / "pids"
+    output = tmp_path / "output"
+    output.mkdir()
+    parent = os.fork()
+    if parent == 0:
+        config = {"how": "spawn", "note": str(pids)}
+        job = Job(
+            kind=TaskKind.COMPRESS,
+            plugin="fault",
+            plugin_files=(FAULT,),
+            config=config,
+            inputs={"model": model},
+            output=output,
+        )
+        Workers(Limits(60, 4 << 30)).run(job, lambda *_: None)
+        os._exit(0)
+    assert eventually(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+    worker, inside, _ = map(int, pids.read_text().split())
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert eventually(lambda: ended(worker))
+    assert eventually(lambda: ended(inside))
+
+
+def test_a_family_is_a_session_and_its_children():
+    assert os.getpid() in family(os.getsid(0))
+    assert family(2**22 + 1) == set()
+
+
+def test_a_file_of_the_working_folder_does_not_shadow_a_module(run, tmp_path, monkeypatch):
+    (tmp_path / "safetensors.py").write_text("raise ImportError('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    assert run("nothing").error is None
+
+
+def test_a_log_that_cannot_be_written_is_a_write_error(run, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", refuse)
+    with pytest.raises(errors.WriteFailed, match="No space left"):
+        run("nothing")

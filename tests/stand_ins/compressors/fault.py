@@ -1,0 +1,165 @@
+"""A compressor that changes nothing, or fails in the way that it is told to."""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mobilesdk.core.form import Form, Needs, Trait
+from mobilesdk.core.step import StepConfig
+from mobilesdk.errors import ConversionFailed, StepFailed
+
+plugin_api = 1
+
+
+class Config(StepConfig):
+    how: str = "nothing"
+    note: str = ""  # tells steps apart in the cache; where a fault leaves its traces
+    adds: tuple[Trait, ...] = ()
+
+
+class PrivateError(StepFailed):
+    code = "private"
+
+
+def crash(config, context):
+    print("last words")
+    sys.stdout.flush()
+    ctypes.CDLL(None).abort()
+
+
+def kill(config, context):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(config, context):
+    Path(config.note).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def spawn(config, context):
+    """Start a child in the session and one that leaves it; hang."""
+    line = [sys.executable, "-c", "import time; time.sleep(600)"]
+    children = [
+        subprocess.Popen(line).pid,
+        subprocess.Popen(line, start_new_session=True).pid,
+    ]
+    Path(config.note).write_text(" ".join(map(str, [os.getpid(), *children])))
+    time.sleep(600)
+
+
+def leak_in_child(config, context):
+    line = "block = bytearray(400_000_000); import time; time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", line])
+    time.sleep(600)
+
+
+def babble(config, context):
+    os.write(1, b"\xff\x00 garbage {\n" * 1000)
+    os.write(2, b'{"message": "forged"}\n' * 1000)
+    context.report("half", 0.5)
+    context.report("[/unbalanced] {braces}", 0.75)
+
+
+def leave(config, context):
+    os._exit(0)
+
+
+def leave_with_6(config, context):
+    os._exit(6)
+
+
+def leave_politely(config, context):
+    sys.exit(0)
+
+
+def refuse(config, context):
+    raise ConversionFailed("the op foo is not known", hint="use bar instead")
+
+
+def refuse_privately(config, context):
+    raise PrivateError("of a class that only the worker knows", hint="look here")
+
+
+def raise_untyped(config, context):
+    raise ValueError("what nobody expected")
+
+
+def fill_disk(config, context):
+    with (context.output / "large").open("wb") as file:
+        while True:
+            file.write(bytes(1 << 20))
+
+
+def fill_disk_untyped(config, context):
+    """As toolchains do: the refusal comes back as an error of their own."""
+    try:
+        fill_disk(config, context)
+    except OSError:
+        raise RuntimeError("stream writer failed") from None
+
+
+def fail_to_read(config, context):
+    raise PermissionError(13, "Permission denied", "/photos/1.jpg")
+
+
+FAULTS = {
+    function.__name__: function
+    for function in (
+        crash,
+        kill,
+        hang,
+        spawn,
+        leak_in_child,
+        babble,
+        leave,
+        leave_with_6,
+        leave_politely,
+        refuse,
+        refuse_privately,
+        raise_untyped,
+        fill_disk,
+        fill_disk_untyped,
+        fail_to_read,
+    )
+}
+
+
+class Fault:
+    config = Config
+    tools = ()
+    accepts = frozenset({Form.EXPORTED_PROGRAM})
+    requires = frozenset({Trait.FOLDED})
+    forbids = frozenset({Trait.QUANTIZED})
+    adds = frozenset()
+
+    def needs(self, config):
+        return Needs.CALIBRATION if config.how == "needs_calibration" else Needs.NONE
+
+    def request(self, config, before):
+        return before
+
+    def apply(self, model, config, context):
+        if config.how in FAULTS:
+            FAULTS[config.how](config, context)
+        if config.how == "no_model":
+            return None
+        if config.how == "unwritten":
+            return model.model_copy(update={"path": context.output / "program.pt2"})
+        if config.how == "outside":
+            return model
+        if config.note.startswith("/"):
+            with Path(config.note).open("a") as file:
+                file.write("made\n")
+        files = {
+            name: Path(shutil.copyfile(path, context.output / path.name))
+            for name, path in {"path": model.path, **model.sidecars}.items()
+        }
+        return model.model_copy(update={"path": files.pop("path"), "sidecars": files})
+
+
+PLUGIN = Fault()
