@@ -21,7 +21,7 @@ from mobilesdk.exporters.litert import PLUGIN, LiteRTOptions
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
 from mobilesdk.verify.ledger import build_ledger
 
-REPEATED = ["weights8", "two_static", "text_blocks"]
+REPEATED = ["two_static", "text_blocks"]
 # Case → least SQNR in dB of the file against the compressed program, over two samples.
 EXPORTED = {
     "float": 90,
