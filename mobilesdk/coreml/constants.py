@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesdk.coreml.constexpr import Decoder, decoder, is_constexpr
+from mobilesdk.coreml.constexpr import decoder, is_constexpr
 from mobilesdk.coreml.dtypes import ElementType, packed_size
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import BlobReference, Function, Operation, TensorType, Value
@@ -80,14 +80,33 @@ class Constants:
             raise FileRejected(f"ML Program: the constant {name!r} is not a tensor.")
         return of
 
-    def faults(self, name: str) -> list[str]:
-        """Tell what contradicts itself in a constant; empty if it can be decoded."""
-        operation = self.operation(name)
+    def read(self, name: str) -> NDArray[Any] | tuple[str, ...]:
+        """Decode a constant to the values that the program computes with.
+
+        Returns:
+            The values; or what contradicts itself, if it cannot be decoded for that.
+
+        Raises:
+            FileRejected: The weight file is damaged, or an operation is not known.
+        """
+        operation, index = self._operations[name]
         if operation.type == "const":
-            return []
-        inner = [binding for binding in _bindings(operation).values() if isinstance(binding, str)]
-        faults = [fault for item in inner for fault in self.faults(item)]
-        return faults or self._decoder(operation).faults(self.arguments(operation))
+            return self._value(operation.attributes["val"])
+        bindings = _bindings(operation)
+        arguments: dict[str, NDArray[Any]] = {}
+        for parameter, binding in bindings.items():
+            given = self._value(binding) if isinstance(binding, Value) else self.read(binding)
+            if isinstance(given, tuple):
+                return given
+            arguments[parameter] = given
+        found = decoder(operation.type, bindings)
+        faults = found.faults(arguments)
+        if faults:
+            return tuple(faults)
+        results = found.decode(arguments)
+        if index >= len(results):
+            raise FileRejected(f"ML Program: {operation.type} has no result {index}.")
+        return results[index]
 
     def decode(self, name: str) -> NDArray[Any]:
         """Decode a constant to the values that the program computes with.
@@ -95,23 +114,17 @@ class Constants:
         Raises:
             FileRejected: Its data are damaged or contradict themselves.
         """
-        operation, index = self._operations[name]
-        if operation.type == "const":
-            return self._value(operation.attributes["val"])
-        faults = self.faults(name)
-        if faults:
-            raise FileRejected(f"ML Program: the constant {name!r} has {'; '.join(faults)}.")
-        results = self._decoder(operation).decode(self.arguments(operation))
-        if index >= len(results):
-            raise FileRejected(f"ML Program: {operation.type} has no result {index}.")
-        return results[index]
+        values = self.read(name)
+        if isinstance(values, tuple):
+            raise FileRejected(f"ML Program: the constant {name!r} has {'; '.join(values)}.")
+        return values
 
-    def arguments(self, operation: Operation) -> dict[str, NDArray[Any]]:
-        """Decode the arguments of a compressed constant, by parameter."""
-        return {
-            parameter: self._value(binding) if isinstance(binding, Value) else self.decode(binding)
-            for parameter, binding in _bindings(operation).items()
-        }
+    def argument(self, operation: Operation, parameter: str) -> NDArray[Any] | None:
+        """Decode one argument of a compressed constant; None if it is not given."""
+        binding = _bindings(operation).get(parameter)
+        if binding is None:
+            return None
+        return self._value(binding) if isinstance(binding, Value) else self.decode(binding)
 
     def element(self, operation: Operation, parameter: str) -> ElementType:
         """Give the declared element type of an argument of a compressed constant."""
@@ -125,10 +138,6 @@ class Constants:
         """Give the bytes that a constant takes in the file, with its scales, tables and masks."""
         values = [value for item in self.chain(name) for value in _values(item)]
         return sum(_stored_bytes(value) for value in values)
-
-    @staticmethod
-    def _decoder(operation: Operation) -> Decoder:
-        return decoder(operation.type, _bindings(operation))
 
     def _value(self, value: Value) -> NDArray[Any]:
         if isinstance(value.content, np.ndarray):

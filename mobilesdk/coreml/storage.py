@@ -65,7 +65,7 @@ def _describe_dense(
 ) -> WeightScheme:
     for op_type in _PALETTE:
         if op_type in chain:
-            return _palette(constants.arguments(chain[op_type])["lut"], channel_axis, shape)
+            return _palette(_needed(constants, chain[op_type], "lut"), channel_axis, shape)
     for op_type in _LINEAR:
         if op_type in chain:
             return _linear(constants, chain[op_type], channel_axis, shape)
@@ -75,25 +75,33 @@ def _describe_dense(
     return WeightScheme(bits=constants.declared(name).element.bits)
 
 
+def _needed(constants: Constants, operation: Operation, parameter: str) -> NDArray[Any]:
+    values = constants.argument(operation, parameter)
+    if values is None:
+        raise UndescribedStorage(f"{operation.type} without {parameter}")
+    return values
+
+
 def _linear(
     constants: Constants, operation: Operation, channel_axis: int | None, shape: tuple[int, ...]
 ) -> WeightScheme:
     data, offset = _LINEAR[operation.type]
-    arguments = constants.arguments(operation)
     element = constants.element(operation, data)
     if element.is_float:
         raise UndescribedStorage(f"{operation.type} of {element} data")
-    scales = arguments["scale"].shape or (1,) * len(shape)
-    if operation.type == "constexpr_affine_dequantize" and arguments["scale"].ndim:
-        axis = int(arguments["axis"]) % len(shape)
+    scales = _needed(constants, operation, "scale").shape
+    if not scales:
+        scales = (1,) * len(shape)
+    elif operation.type == "constexpr_affine_dequantize":
+        axis = int(_needed(constants, operation, "axis")) % len(shape)
         scales = tuple(size if i == axis else 1 for i, size in enumerate(shape))
     middle = 0 if element.is_signed else 1 << (element.bits - 1)
-    offsets = arguments.get(offset, np.zeros(()))
+    offsets = constants.argument(operation, offset)
     granularity, block_size = _blocks(scales, shape, channel_axis)
     return WeightScheme(
         encoding="linear",
         bits=element.bits,
-        symmetric=bool(np.all(offsets == middle)),
+        symmetric=bool(np.all(offsets == middle)) if offsets is not None else middle == 0,
         granularity=granularity,
         block_size=block_size,
     )

@@ -66,11 +66,10 @@ def read_weights(
     weights: list[WeightInfo] = []
     problems: list[str] = []
     for use in uses(function, constants):
-        faults = constants.faults(use.name)
-        if faults:
-            problems += [f"{use.name} ({use.operation.type}): {fault}." for fault in faults]
+        values = constants.read(use.name)
+        if isinstance(values, tuple):
+            problems += [f"{use.name} ({use.operation.type}): {fault}." for fault in values]
             continue
-        values = constants.decode(use.name)
         problems += _value_problems(use, values, constants)
         if values.ndim >= 2 and values.dtype.kind == "f":
             try:
