@@ -7,7 +7,7 @@ find that grid again and are exact: a weight that is not on it is refused, never
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Layout:
 
     channel_axis: int
     block_axis: int
-    scale_type: type[np.float16] | type[np.float32]
+    scale_type: Literal["float16", "float32"]
     packed: bool
 
 
@@ -94,13 +94,13 @@ def encode(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) ->
 
 
 def _float(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) -> ConstExpr | None:
-    stored_type = np.float16 if scheme.bits == 16 else np.float32
-    own_type = stored_type is layout.scale_type
+    stored_type = f"float{scheme.bits}"
+    own_type = stored_type == layout.scale_type
     if scheme.sparsity:
         mask = weight != 0
         if not own_type:
             raise CompressionIncomplete(
-                f"sparse {scheme} in a program that computes in {layout.scale_type.__name__}."
+                f"sparse {scheme} in a program that computes in {layout.scale_type}."
             )
         return _sparse(Stored(weight[mask].astype(stored_type), scheme.bits), mask, layout)
     if own_type:

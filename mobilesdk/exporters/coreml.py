@@ -1,17 +1,17 @@
 """Core ML: an ML Program in an ``.mlpackage``.
 
-What it does
+What it does:
     Converts the exported program with coremltools, stores every weight by the scheme that its
     compressor chose, exactly (the values lie on the grid already), and writes the package in
     canonical bytes.
 
-When to use
+When to use:
     For Apple devices: Neural Engine, GPU and CPU, iOS 15 and later.
 
-Cost
+Cost:
     Seconds for the conversion of a mobile network, and about four for the import of coremltools.
 
-Limits
+Limits:
     Compressed weights need iOS 16; 3-bit, grouped, block-wise, 4-bit linear and joint schemes need
     iOS 18. Activations are float16 or float32. Inputs and outputs are float32, float16 and 32-bit
     integers; 64-bit integers become 32-bit ones. Shapes are static. The package does not store
@@ -29,8 +29,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.ledger import Expectation, ExpectedWeight
@@ -43,16 +41,15 @@ from mobilesdk.core.scheme import (
     WeightScheme,
 )
 from mobilesdk.core.step import StepContext
-from mobilesdk.coreml.canonical import canonicalize
-from mobilesdk.coreml.encode import ConstExpr, Layout, Stored, encode
 from mobilesdk.coreml.limits import limit
 from mobilesdk.errors import CompressionIncomplete
-from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
+    from mobilesdk.coreml.encode import ConstExpr, Stored
     from mobilesdk.graph.coreml_weights import FoundWeight
 
 plugin_api = 1
@@ -139,15 +136,7 @@ class CoreMLExporter:
         context.report("storing weights", 0.5)
         _store_weights(mil, records, found, options)
         package = context.output / f"model{self.suffix}"
-        with tempfile.TemporaryDirectory(dir=context.output) as scratch:
-            written = Path(scratch) / package.name
-            coreml_convert.write_package(
-                mil,
-                written,
-                target=options.deployment_target,
-                compute_units=options.compute_units,
-            )
-            canonicalize(written, package)
+        _write_package(mil, package, options)
         expectation = Expectation(
             weights=tuple(_expected(record, values[record.name], found) for record in records),
             activations=ActivationScheme(bits=16 if _is_half(options) else 32),
@@ -159,6 +148,18 @@ class CoreMLExporter:
         sidecars["expectation"].write_text(expectation.model_dump_json(indent=2))
         sidecars["conversion"].write_text(json.dumps({"notes": notes}, indent=2))
         return Model(form=self.produces, path=package, traits=model.traits, sidecars=sidecars)
+
+
+def _write_package(mil: Any, package: Path, options: CoreMLOptions) -> None:
+    from mobilesdk.coreml.canonical import canonicalize
+    from mobilesdk.graph import coreml_convert
+
+    with tempfile.TemporaryDirectory(dir=package.parent) as scratch:
+        written = Path(scratch) / package.name
+        coreml_convert.write_package(
+            mil, written, target=options.deployment_target, compute_units=options.compute_units
+        )
+        canonicalize(written, package)
 
 
 def _is_half(options: CoreMLOptions) -> bool:
@@ -220,7 +221,7 @@ def _as_stored(
     record: WeightRecord, weight: FoundWeight | None, options: CoreMLOptions
 ) -> WeightRecord:
     """Plan a plain weight in the type of its op: float32 where float16 would overflow."""
-    half = _is_half(options) if weight is None else weight.computes_in is np.float16
+    half = _is_half(options) if weight is None else weight.is_half
     bits = 16 if half else record.planned.bits
     if record.planned.encoding != "float" or record.planned.bits == bits:
         return record
@@ -274,11 +275,13 @@ def _encode(record: WeightRecord, weight: FoundWeight, options: CoreMLOptions) -
             "it.",
             hint="leave the role 'other' out of the compression.",
         )
+    from mobilesdk.coreml.encode import Layout, encode
+
     channel_axis, block_axis = weight.axes or (0, 1)
     layout = Layout(
         channel_axis=channel_axis,
         block_axis=block_axis,
-        scale_type=weight.computes_in,
+        scale_type="float16" if weight.is_half else "float32",
         packed=options.ios < _FIRST_IOS18_OPERATIONS,
     )
     try:
@@ -312,6 +315,8 @@ def _replace(mil: Any, constant: Any, expression: ConstExpr) -> None:
 def _build(expression: ConstExpr, before: Any, name: str) -> tuple[Any, ...]:
     from coremltools.converters.mil.mil import Builder
 
+    from mobilesdk.coreml.encode import Stored
+
     arguments: dict[str, Any] = {
         parameter: _typed(value) if isinstance(value, Stored) else value
         for parameter, value in expression.arguments.items()
@@ -337,6 +342,8 @@ def _typed(stored: Stored) -> NDArray[Any]:
 def _expected(
     record: WeightRecord, values: NDArray[np.float32], found: dict[str, FoundWeight]
 ) -> ExpectedWeight:
+    from mobilesdk.numerics.fingerprint import fingerprint
+
     weight = found.get(record.name)
     return ExpectedWeight(
         name=record.name,

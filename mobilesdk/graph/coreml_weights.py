@@ -35,9 +35,9 @@ class FoundWeight:
     axes: tuple[int, int] | None
 
     @property
-    def computes_in(self) -> type[np.float16] | type[np.float32]:
-        """Type of the op that takes it; float32 where its values would overflow float16."""
-        return np.float16 if self.constant.outputs[0].val.dtype == np.float16 else np.float32
+    def is_half(self) -> bool:
+        """Whether the op that takes it computes in float16; not where its values would overflow."""
+        return bool(self.constant.outputs[0].val.dtype == np.float16)
 
 
 def weight_values(program: torch.export.ExportedProgram) -> dict[str, NDArray[np.float32]]:

@@ -1,17 +1,17 @@
 """Core ML packages: read whole, not executed here.
 
-What it does
+What it does:
     Reads an ``.mlpackage`` without Apple's tools: every operation, and every weight decoded to the
     values that the device computes with.
 
-When to use
+When to use:
     To check what a package holds: schemes, sizes, decoded values.
 
-Cost
-    Below a second for a mobile image network, seconds for 20 million parameters; one weight at a time
-    is in memory.
+Cost:
+    Below a second for a mobile image network, seconds for 20 million parameters; one weight at a
+    time is in memory.
 
-Limits
+Limits:
     Nothing is run, so numbers stay ``not_evaluated``. Packages with models other than ML Programs
     are rejected.
 
@@ -24,13 +24,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast, get_args
 
-from mobilesdk.core.artifact import ArtifactInfo, OpInfo, TensorInfo
+from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, DType
 from mobilesdk.core.form import Form
-from mobilesdk.coreml.constexpr import is_constexpr
 from mobilesdk.coreml.model import Feature
+from mobilesdk.coreml.ops import computing_ops
 from mobilesdk.coreml.package import Package
-from mobilesdk.coreml.program import Function, Operation, TensorType
 from mobilesdk.coreml.weights import read_weights
 from mobilesdk.errors import ArtifactInvalid, FileRejected
 from mobilesdk.plugins.contract import RuntimeSession, Tool
@@ -70,7 +69,7 @@ class CoreMLRuntime:
             inputs=_tensors(model.inputs),
             outputs=_tensors(model.outputs),
             weights=weights,
-            ops=_ops(function),
+            ops=computing_ops(function),
             minimum_os=model.minimum_os,
             problems=(*_feature_problems(features), *problems),
         )
@@ -108,19 +107,6 @@ def _feature_problems(features: tuple[Feature, ...]) -> list[str]:
         elif item.flexible:
             problems.append(f"{item.name!r} has a flexible shape; the contract's are fixed.")
     return problems
-
-
-def _ops(function: Function) -> tuple[OpInfo, ...]:
-    return tuple(
-        OpInfo(name=operation.name, type=operation.type, dtype=_dtype(operation))
-        for operation in function.block.walk()
-        if operation.type != "const" and not is_constexpr(operation.type)
-    )
-
-
-def _dtype(operation: Operation) -> str:
-    first = operation.outputs[0].type if operation.outputs else None
-    return first.element.value if isinstance(first, TensorType) else ""
 
 
 PLUGIN = CoreMLRuntime()

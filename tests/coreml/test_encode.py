@@ -16,9 +16,9 @@ from mobilesdk.coreml.encode import ConstExpr, Layout, Stored, encode
 from mobilesdk.coreml.limits import limit
 from mobilesdk.errors import CompressionIncomplete
 
-IOS16 = Layout(channel_axis=0, block_axis=1, scale_type=np.float32, packed=True)
-IOS18 = Layout(channel_axis=0, block_axis=1, scale_type=np.float32, packed=False)
-TRANSPOSED = Layout(channel_axis=1, block_axis=0, scale_type=np.float32, packed=False)
+IOS16 = Layout(channel_axis=0, block_axis=1, scale_type="float32", packed=True)
+IOS18 = Layout(channel_axis=0, block_axis=1, scale_type="float32", packed=False)
+TRANSPOSED = Layout(channel_axis=1, block_axis=0, scale_type="float32", packed=False)
 
 
 def decoded(expression: ConstExpr) -> tuple[np.ndarray, ...]:
