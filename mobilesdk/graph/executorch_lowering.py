@@ -16,18 +16,8 @@ from typing import Any
 
 import torch
 
-from mobilesdk.errors import ConversionFailed
+from mobilesdk.errors import ConversionFailed, MobileSDKError
 
-# What torch.export and the converter raise on programs that they cannot take.
-_REFUSALS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AssertionError,
-    NotImplementedError,
-    LookupError,
-    AttributeError,
-)
 _OP_NAME = re.compile(r"\b(?:aten|quantized_decomposed|torchvision)[.:]+\w+(?:\.\w+)?")
 _HINTS = {
     "complex": "compute spectra with a convolution by the DFT matrix: complex tensors have no "
@@ -104,7 +94,9 @@ def quiet(converter: str) -> Iterator[None]:
         ):
             warnings.simplefilter("ignore")
             yield
-    except _REFUSALS as error:
+    except MobileSDKError:
+        raise
+    except Exception as error:  # converters raise whatever they like, some a bare Exception
         raise _explained(converter, error) from error
     finally:
         logging.disable(level)
