@@ -55,6 +55,7 @@ class VariantRecord(Frozen):
     Attributes:
         reason: Why it was not evaluated.
         op_counts: ``type dtype delegate`` → count.
+        notes: What the exporter did to the program to make the converter take it.
     """
 
     verification: Verification
@@ -67,6 +68,7 @@ class VariantRecord(Frozen):
     op_counts: dict[str, int]
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    notes: tuple[str, ...]
 
 
 def verify_artifact(
@@ -109,7 +111,8 @@ def verify_artifact(
     gates = judge(
         config.budget, summary.contract, parity, info.size_bytes, summary.float_size_bytes
     )
-    record = _record(info, gates, parity, reason)
+    notes = () if expectation is None else expectation.notes
+    record = _record(info, gates, parity, reason, notes)
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
 
 
@@ -124,7 +127,11 @@ def _check_plan(
 
 
 def _record(
-    info: ArtifactInfo, gates: tuple[Gate, ...], parity: ParityReport | None, reason: str
+    info: ArtifactInfo,
+    gates: tuple[Gate, ...],
+    parity: ParityReport | None,
+    reason: str,
+    notes: tuple[str, ...],
 ) -> VariantRecord:
     counts = Counter(" ".join((op.type, op.dtype, op.delegate)).strip() for op in info.ops)
     return VariantRecord(
@@ -138,6 +145,7 @@ def _record(
         op_counts=dict(sorted(counts.items())),
         inputs=info.inputs,
         outputs=info.outputs,
+        notes=notes,
     )
 
 
