@@ -1,10 +1,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 from mobilesdk.bundle.canonical import canonical_json, tree_hash
 from mobilesdk.bundle.manifest import read_manifest
+from tests.conftest import LINEAR, PLUGINS, STAND_INS
 
 
 def files(folder):
@@ -19,8 +22,6 @@ def plain(command_line):
 
 
 def verify(command_line, *arguments):
-    from tests.conftest import PLUGINS
-
     plugins = [part for plugin in PLUGINS for part in ("--plugin", plugin)]
     return command_line("verify", *arguments, *plugins, "--json")
 
@@ -57,7 +58,7 @@ def test_a_bundle_has_the_documented_tree_and_a_manifest_that_names_every_file(b
 def test_a_failed_gate_writes_the_bundle_whole_and_exits_1(build, command_line):
     budget = "[budget.any]\nmax_size_bytes = 1\n"
     target = command_line.target("strict", profile="strict", compress=(), budget=budget)
-    result = build(target, arguments=["--junit", "junit.xml"])
+    result = build(target, arguments=["--junit", command_line.folder / "junit.xml"])
     assert result.code == 1, result.err
     manifest = read_manifest(command_line.folder / "bundle")
     assert not manifest.releasable
@@ -81,7 +82,7 @@ def test_swapped_channels_fail_a_gate(build, command_line):
 def test_one_failed_target_leaves_the_others(build, command_line):
     good = command_line.target("good")
     bad = command_line.target("bad", how="crash")
-    result = build(good, bad, arguments=["--junit", "junit.xml"])
+    result = build(good, bad, arguments=["--junit", command_line.folder / "junit.xml"])
     assert result.code == 6, result.err
     manifest = read_manifest(command_line.folder / "bundle")
     assert [variant.target for variant in manifest.models[0].variants] == ["good"]
@@ -193,8 +194,6 @@ def test_verify_rejects_a_reference_to_a_file_without_a_hash(build, command_line
 
 
 def test_a_scaled_weight_under_a_new_hash_fails_its_goldens(build, command_line, plain):
-    from safetensors.numpy import load_file, save
-
     assert build(plain).code == 0
     bundle = command_line.folder / "bundle"
     artifact = bundle / "variants" / "first" / "linear.plain"
@@ -207,8 +206,6 @@ def test_a_scaled_weight_under_a_new_hash_fails_its_goldens(build, command_line,
 
 
 def test_verify_measures_a_foreign_artifact_against_its_model(build, command_line, plain, sets):
-    from tests.conftest import LINEAR
-
     assert build(plain).code == 0
     artifact = command_line.folder / "bundle" / "variants" / "first" / "linear.plain"
     result = verify(
@@ -226,18 +223,15 @@ def test_verify_measures_a_foreign_artifact_against_its_model(build, command_lin
 
 
 def test_a_constant_set_is_refused_before_anything_is_written(build, command_line, sets, plain):
-    import numpy as np
-
-    np.savez(command_line.folder / "constant.npz", x=np.ones((40, 4), np.float32))
+    constant = command_line.folder / "constant.npz"
+    np.savez(constant, x=np.ones((40, 4), np.float32))
     target = command_line.target("grid", profile="grid", compress=[{"method": "grid"}])
-    result = build(target, plain, arguments=["--calibration", "constant.npz", "--json"])
+    result = build(target, plain, arguments=["--calibration", constant, "--json"])
     assert (result.code, result.json["error"]["code"]) == (2, "invalid-dataset")
     assert not (command_line.folder / "bundle").exists()
 
 
 def test_a_model_that_raises_is_refused_with_its_message(build, command_line, plain):
-    from tests.conftest import STAND_INS
-
     result = build(plain, model=f"{STAND_INS / 'linear.py'}:refuse", arguments=["--json"])
     assert (result.code, result.json["error"]["code"]) == (2, "invalid-model")
     assert "not where they should be" in result.json["error"]["message"]
