@@ -46,7 +46,22 @@ def lower(program: torch.export.ExportedProgram, partitioners: list[Any]) -> Any
     from executorch.exir import to_edge_transform_and_lower
 
     with quiet("ExecuTorch"):
-        return to_edge_transform_and_lower(program, partitioner=partitioners)
+        return to_edge_transform_and_lower(
+            program, transform_passes=[_number_ops], partitioner=partitioners
+        )
+
+
+def _number_ops(module: torch.fx.GraphModule) -> Any:
+    """Give every op a debug handle by its place.
+
+    The converter's own handles follow from addresses in memory, and are stored in the file.
+    """
+    from torch.fx.passes.infra.pass_base import PassResult
+
+    for place, node in enumerate(module.graph.nodes):
+        if node.op not in ("placeholder", "output"):
+            node.meta["debug_handle"] = place
+    return PassResult(module, True)
 
 
 def serialize(edge: Any) -> bytes:

@@ -26,6 +26,7 @@ RUN = {
     "float": 100,
     "portable": 100,
     "static": 35,
+    "clamped": 28,
     "percentile": 35,
     "per_tensor": 35,
     "joined": 35,
@@ -124,7 +125,7 @@ def test_clamps_are_no_ops_of_their_own_and_pads_are_int8(exported: Path) -> Non
 @slow
 def test_the_vendors_quantizer_is_seen_to_be_worse(exported: Path) -> None:
     """It rounds in front of ReLU6, which cuts most of the levels off."""
-    assert sqnr_db(exported, "vendor") < sqnr_db(exported, "static") - 10
+    assert sqnr_db(exported, "vendor") < sqnr_db(exported, "clamped") - 10
 
 
 @slow
@@ -195,6 +196,28 @@ def test_two_processes_write_the_same_bytes(exported: Path, tmp_path: Path) -> N
     for name in REPEATED:
         for file in ("model.pte", "expectation.json"):
             assert (exported / name / file).read_bytes() == (again / name / file).read_bytes()
+
+
+@slow
+def test_efficientnet_lite0_keeps_its_answers_in_int8(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.exporters.executorch_photos", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    measured = json.loads(done.stdout.partition("RESULT")[2])
+
+    assert measured["delegates"] == {"XnnpackBackend": 1}
+    assert measured["outside"] == []
+    assert measured["float_ops"] == {"XNNConvert": 1}
+    assert measured["different"] == []
+    assert measured["size_bytes"] < 5_000_000
+    assert measured["sqnr_db"] > 20
+    assert measured["top1_agreement"] > 0.9
 
 
 def summary(role: WeightRole, shape: tuple[int, ...]) -> ModelSummary:

@@ -161,13 +161,7 @@ def program(
         [
             None,
             Tables((union(2, [u32(0), u32(1), None, u32(2)]),)),
-            Tables(
-                (
-                    union(1, value(0, 1, 1, 4, argument=0)),
-                    stored,
-                    union(1, value(2, 1, 1, 3, argument=1)),
-                )
-            ),
+            Tables((union(1, taken), stored, union(1, given))),
             None,
             None,
             None,
