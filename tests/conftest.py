@@ -104,6 +104,10 @@ class CommandLine:
             preexec_fn=preexec_fn,
         )
 
+    def plugin(self, name):
+        """Give the file of a stand-in, e.g. ``runtimes/plain.py``."""
+        return STAND_INS / name
+
     def target(self, name, *, profile="plain", compress=(), budget="", **export):
         """Write a target of the stand-in format, and its profile; give the file."""
         options = "".join(f"{key} = {json.dumps(value)}\n" for key, value in export.items())

@@ -21,7 +21,7 @@ def own_cache(command_line, build, shared_cache, tmp_path):
     return home
 
 
-def eventually(condition, *, tries=400):
+def eventually(condition, *, tries=1800):
     waiting = threading.Event()
     return any(condition() or waiting.wait(0.05) for _ in range(tries))
 
@@ -34,6 +34,10 @@ def running(pid):
     return state not in "ZX"
 
 
+def has_text(path):
+    return path.exists() and bool(path.read_text())
+
+
 @pytest.fixture
 def started(command_line, own_cache, sets):
     """A build whose exporter hangs; gives the process and the exporter's process id."""
@@ -41,10 +45,12 @@ def started(command_line, own_cache, sets):
     target = command_line.target("slow", how="hang", note=str(note))
     bundle = command_line.folder / "bundle"
     process = command_line.start(*build_arguments(sets, [target], bundle))
-    assert eventually(lambda: note.exists() and note.read_text()), process.stderr.read()
-    yield process, int(note.read_text())
-    process.kill()
-    process.communicate()
+    try:
+        assert eventually(lambda: process.poll() is not None or has_text(note))
+        yield process, int(note.read_text())
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(
