@@ -161,7 +161,7 @@ class _Weights:
             values = np.frombuffer(tensor.data, _FLOAT_DTYPES[tensor.dtype]).reshape(tensor.shape)
             scheme = WeightScheme(bits=8 * values.itemsize)
             name = tensor.name or f"value.{place}"
-            yield _weight(name, call.kernel, scheme, values.nbytes, values.astype(np.float32))
+            yield _weight(name, call.kernel, scheme, values.nbytes, values)
 
     def _table(self, call: Call, held: list[TensorValue | None]) -> Iterator[WeightInfo]:
         """Decode a table of embeddings: int8 rows, one float32 scale for each."""
@@ -199,6 +199,8 @@ def _is_float_weight(tensor: TensorValue) -> bool:
 def _weight(
     name: str, op: str, scheme: WeightScheme, size_bytes: int, values: NDArray[Any]
 ) -> WeightInfo:
+    with np.errstate(invalid="ignore"):  # hostile values show as not finite
+        numbers = fingerprint(values)
     return WeightInfo(
         name=name,
         op=op,
@@ -206,5 +208,5 @@ def _weight(
         scheme=scheme,
         size_bytes=size_bytes,
         finite=bool(np.isfinite(values).all()),
-        fingerprint=fingerprint(values),
+        fingerprint=numbers,
     )

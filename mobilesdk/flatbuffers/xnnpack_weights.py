@@ -37,14 +37,14 @@ def scheme_of(value: Value) -> WeightScheme | None:
 
 
 def decode(value: Value) -> NDArray[Any]:
-    """Give the float32 values that a constant stands for, in its own shape.
+    """Give the values that a constant stands for, in its own shape.
 
     Raises:
         FileRejected: Its bytes or scales do not fit its shape.
     """
     integers = _elements(value)
     if value.quantization is None:
-        return integers.astype(np.float32)
+        return integers
     with np.errstate(all="ignore"):  # scales that are not finite show in the decoded values
         return _scaled(integers, value.quantization)
 
