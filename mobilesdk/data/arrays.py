@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec
-from mobilesdk.data.sample import Sample, SourceKind
+from mobilesdk.data.index import SourceKind
+from mobilesdk.data.sample import Sample
 from mobilesdk.errors import InvalidDataset, suggest
 
 _LARGEST_BYTES = 8 << 30

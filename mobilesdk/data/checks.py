@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import InputSpec, TokenInput
+from mobilesdk.data.index import SampleRecord
 from mobilesdk.data.noise import is_noise
 from mobilesdk.data.sample import Sample
-from mobilesdk.data.stored import SampleRecord
 from mobilesdk.errors import InvalidDataset
 
 SMALLEST_COUNT = 32

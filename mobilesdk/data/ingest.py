@@ -11,16 +11,10 @@ import numpy as np
 
 from mobilesdk.core.contract import Contract, InputSpec
 from mobilesdk.data.checks import check_count, check_disjoint, check_duplicates, check_sample
+from mobilesdk.data.index import INDEX_NAME, SampleIndex, SampleRecord, StoredInput
 from mobilesdk.data.sample import Source
 from mobilesdk.data.source import open_samples
-from mobilesdk.data.stored import (
-    INDEX_NAME,
-    SampleIndex,
-    SampleRecord,
-    StoredInput,
-    StoredSamples,
-    array_path,
-)
+from mobilesdk.data.stored import StoredSamples, array_path
 from mobilesdk.errors import WriteFailed
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-SourceKind = Literal["images", "npz", "npy"]
+from mobilesdk.data.index import SourceKind
 
 
 @dataclass(frozen=True)

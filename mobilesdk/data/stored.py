@@ -4,53 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mobilesdk.core.contract import DType
-from mobilesdk.core.frozen import Frozen
-from mobilesdk.data.sample import SourceKind
+from mobilesdk.data.index import INDEX_NAME, SampleIndex, StoredInput
 from mobilesdk.errors import FileRejected
-
-INDEX_NAME = "samples.json"
-
-
-class SampleRecord(Frozen):
-    """One sample: what a person calls it, and the SHA-256 of its prepared values."""
-
-    name: str
-    digest: str
-
-
-class StoredInput(Frozen):
-    """One input: its name and the shape and dtype of a sample, batch axis first."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: DType
-
-
-class SampleIndex(Frozen):
-    """``samples.json``.
-
-    Attributes:
-        schema_version: Of this file.
-        kind: What the set was made from.
-        count: Number of samples.
-        digest: SHA-256 over the digests of the samples, in order.
-        inputs: In the contract's order.
-        samples: In order.
-    """
-
-    schema_version: Literal[1] = 1
-    kind: SourceKind
-    count: int
-    digest: str
-    inputs: tuple[StoredInput, ...]
-    samples: tuple[SampleRecord, ...]
 
 
 class StoredSamples:

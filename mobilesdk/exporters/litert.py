@@ -31,8 +31,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.ledger import Expectation
 from mobilesdk.core.model import Model, ModelSummary
@@ -206,6 +204,8 @@ class _Inputs:
     context: StepContext
 
     def __iter__(self) -> Iterator[list[NDArray[Any]]]:
+        import numpy as np
+
         names = [spec.name for spec in self.summary.contract.inputs]
         for sample in self.context.calibration or ():
             yield [np.ascontiguousarray(sample[name]) for name in names]

@@ -20,14 +20,14 @@ from mobilesdk.bundle.manifest import (
 )
 from mobilesdk.bundle.writing import new_folder
 from mobilesdk.core.gate import Verification
-from mobilesdk.data import StoredSamples
+from mobilesdk.data.index import INDEX_NAME, SampleIndex
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.job import read_outcome
 from mobilesdk.pipeline.keys import tool_versions
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.task_graph import Graph, VariantTasks
-from mobilesdk.verify.variant import EXPECTED_NAME, LEDGER_NAME, RECORD_NAME, VariantRecord
+from mobilesdk.verify.record import EXPECTED_NAME, LEDGER_NAME, RECORD_NAME, VariantRecord
 
 _ROLES = {"variants": "artifact", "goldens": "golden", "records": "record", "assets": "asset"}
 
@@ -189,8 +189,9 @@ class Assembler:
     def _set(self, key: str | None) -> SetEntry | None:
         if key is None:
             return None
-        samples = StoredSamples(self._cache.folder(key))
-        return SetEntry(sha256=samples.digest, count=len(samples))
+        path = self._cache.folder(key) / INDEX_NAME
+        index = SampleIndex.model_validate_json(path.read_bytes())
+        return SetEntry(sha256=index.digest, count=index.count)
 
     def _files(self, folder: Path) -> tuple[FileEntry, ...]:
         entries = [self._entry(folder, path, "package") for path in sorted(self._packages)]

@@ -16,7 +16,7 @@ from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
 from mobilesdk.plugins import Kind, Tool, compressor, exporter, frontend, runtime
 from mobilesdk.targets import Profile, Target
-from mobilesdk.verify.variant import VerifyConfig
+from mobilesdk.verify.record import VerifyConfig
 
 
 class Chain:

@@ -15,7 +15,7 @@ from mobilesdk.pipeline.job import Job, TaskKind
 from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.schedule import Event, Listener, Task
 from mobilesdk.plugins import runtime
-from mobilesdk.verify.replay import REPLAY_NAME, Replay
+from mobilesdk.verify.record import REPLAY_NAME, Replay
 
 
 class Replayer:

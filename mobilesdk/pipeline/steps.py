@@ -10,12 +10,14 @@ from mobilesdk.core.contract import Contract
 from mobilesdk.core.ledger import Expectation
 from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.step import StepContext
-from mobilesdk.data import StoredSamples, ingest
+from mobilesdk.data.ingest import ingest
+from mobilesdk.data.stored import StoredSamples
 from mobilesdk.errors import StepFailed
 from mobilesdk.pipeline.job import Job, TaskKind, read_outcome
 from mobilesdk.plugins import compressor, exporter, frontend
+from mobilesdk.verify.record import VerifyConfig
 from mobilesdk.verify.replay import replay_goldens
-from mobilesdk.verify.variant import VerifyConfig, verify_artifact
+from mobilesdk.verify.variant import verify_artifact
 
 SUMMARY_NAME = "summary.json"
 EXPECTATION_NAME = "expectation.json"

@@ -23,7 +23,7 @@ from mobilesdk.pipeline.replaying import Replayer
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest
 from mobilesdk.pipeline.schedule import Listener, Schedule, Task
 from mobilesdk.plugins import Kind, names, runtime
-from mobilesdk.verify.variant import RECORD_NAME, VariantRecord, VerifyConfig
+from mobilesdk.verify.record import RECORD_NAME, VariantRecord, VerifyConfig
 
 _SIGNATURE_NAME = "manifest.sig"
 

@@ -9,36 +9,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.frozen import Frozen
-from mobilesdk.core.parity import Figure
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import FileRejected
 from mobilesdk.numerics import metrics
 from mobilesdk.plugins import runtime
-from mobilesdk.units import format_decibels
+from mobilesdk.verify.record import REPLAY_NAME, Replay
 from mobilesdk.verify.variant import run_stacked
-
-REPLAY_NAME = "replay.json"
-MIN_REPLAY_SQNR_DB = 30.0
-"""Kernels that quantize activations at run time differ by 36 to 38 dB between CPUs; others by much
-less. What is below 30 dB is another model."""
-
-
-class Replay(Frozen):
-    """The worst output of a replay."""
-
-    output: str
-    sqnr_db: Figure
-    sample_count: int
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is the same artifact as far as another CPU can tell."""
-        return self.sqnr_db >= MIN_REPLAY_SQNR_DB
-
-    def __str__(self) -> str:
-        closeness = format_decibels(self.sqnr_db)
-        return f"{self.sample_count} samples, {closeness} from the stored outputs ({self.output})"
 
 
 def replay_goldens(

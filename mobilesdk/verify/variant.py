@@ -5,70 +5,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
+from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.frozen import Frozen
-from mobilesdk.core.gate import Gate, Verification
+from mobilesdk.core.gate import Gate
 from mobilesdk.core.ledger import Expectation, Ledger
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.plugins import Runtime, RuntimeSession, runtime
-from mobilesdk.targets import Budget, FallbackAllowance, PartialAllowance
 from mobilesdk.verify.delegation import enforce_fallback
 from mobilesdk.verify.gates import judge, verification
 from mobilesdk.verify.ledger import build_ledger, enforce
 from mobilesdk.verify.parity import compare
+from mobilesdk.verify.record import (
+    EXPECTED_NAME,
+    LEDGER_NAME,
+    NO_EVALUATION_SET,
+    RECORD_NAME,
+    VariantRecord,
+    VerifyConfig,
+)
 from mobilesdk.verify.soundness import enforce_sound
-
-RECORD_NAME = "record.json"
-LEDGER_NAME = "ledger.json"
-EXPECTED_NAME = "expected.safetensors"
-NO_EVALUATION_SET = "no evaluation set was given"
-
-
-class VerifyConfig(Frozen):
-    """What an artifact is held to.
-
-    Attributes:
-        budget: Limits on its figures.
-        fallback: What may stay outside the delegate; ``None``: anything, nothing was asked.
-        allow_partial: What may differ from the plan.
-        foreign: Path of an artifact that somebody else built; it has no plan.
-    """
-
-    budget: Budget = Budget()
-    fallback: Literal["forbid"] | FallbackAllowance | None = None
-    allow_partial: PartialAllowance | None = None
-    foreign: Path | None = None
-
-
-class VariantRecord(Frozen):
-    """What was found about one artifact.
-
-    Attributes:
-        reason: Why it was not evaluated.
-        op_counts: ``type dtype delegate`` → count.
-        notes: What the exporter did to the program to make the converter take it.
-    """
-
-    verification: Verification
-    reason: str
-    gates: tuple[Gate, ...]
-    parity: ParityReport | None
-    size_bytes: int
-    minimum_os: str
-    delegates: dict[str, int]
-    op_counts: dict[str, int]
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
-    notes: tuple[str, ...]
 
 
 def verify_artifact(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mobilesdk.data import open_samples
+from mobilesdk.data.source import open_samples
 from mobilesdk.errors import InvalidDataset
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec
-from mobilesdk.data import open_samples
+from mobilesdk.data.source import open_samples
 from mobilesdk.errors import InvalidDataset
 from tests.data.conftest import smooth_image
 

@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from mobilesdk.core.contract import ImageInput, InputSpec
-from mobilesdk.data import StoredSamples, ingest, open_samples
+from mobilesdk.data.ingest import ingest
+from mobilesdk.data.source import open_samples
+from mobilesdk.data.stored import StoredSamples
 from mobilesdk.errors import FileRejected, InvalidDataset
 
 

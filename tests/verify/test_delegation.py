@@ -8,7 +8,8 @@ from mobilesdk.core.scheme import WeightScheme
 from mobilesdk.errors import ArtifactInvalid, DelegationRefused
 from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.targets import FallbackAllowance
-from mobilesdk.verify import enforce_fallback, enforce_sound
+from mobilesdk.verify.delegation import enforce_fallback
+from mobilesdk.verify.soundness import enforce_sound
 
 INSIDE = [("conv", "XnnpackBackend"), ("add", "XnnpackBackend")]
 MIXED = [*INSIDE, ("aten::topk", ""), ("aten::layer_norm", ""), ("aten::layer_norm", "")]

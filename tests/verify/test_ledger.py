@@ -9,7 +9,7 @@ from mobilesdk.core.scheme import ActivationScheme, WeightScheme
 from mobilesdk.errors import CompressionIncomplete
 from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.targets import PartialAllowance
-from mobilesdk.verify import build_ledger, enforce
+from mobilesdk.verify.ledger import build_ledger, enforce
 
 FLOAT = WeightScheme()
 HALF = WeightScheme(bits=16)

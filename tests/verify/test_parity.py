@@ -6,8 +6,8 @@ import pytest
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.errors import ArtifactInvalid, InvalidModel
-from mobilesdk.verify import compare
 from mobilesdk.verify import parity as parity_module
+from mobilesdk.verify.parity import compare
 
 SAMPLES = 40
 
