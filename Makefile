@@ -29,7 +29,7 @@ demo: .venv/.installed
 	  --evaluation demo/data/photos/evaluation --output demo/bundle --overwrite
 
 test: .venv/.installed
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/.installed
 	$(BIN)/ruff check .

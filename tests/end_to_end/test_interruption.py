@@ -34,6 +34,11 @@ def running(pid):
     return state not in "ZX"
 
 
+def hear_interrupts():
+    """Undo what a shell does to its background jobs, which pass it on to all they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def has_text(path):
     return path.exists() and bool(path.read_text())
 
@@ -44,7 +49,8 @@ def started(command_line, own_cache, sets):
     note = command_line.folder / "pid"
     target = command_line.target("slow", how="hang", note=str(note))
     bundle = command_line.folder / "bundle"
-    process = command_line.start(*build_arguments(sets, [target], bundle))
+    arguments = build_arguments(sets, [target], bundle)
+    process = command_line.start(*arguments, preexec_fn=hear_interrupts)
     try:
         assert eventually(lambda: process.poll() is not None or has_text(note))
         yield process, int(note.read_text())

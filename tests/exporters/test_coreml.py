@@ -191,7 +191,7 @@ def test_another_day_and_hash_seed_give_the_same_bytes(exported: Path, tmp_path:
             }
             for root in (exported / name / "output", tmp_path / name / "output")
         )
-        assert len(first) == 5
+        assert len(first) == 4
         assert first == second
 
 
