@@ -79,6 +79,8 @@ class Variant(Tolerant):
     Attributes:
         artifact: Path in the bundle; two targets may share one artifact.
         overrides: What the project chose in place of the target's profile and its budget.
+        allowances: What the target accepts besides the plan, each with its reason: ``fallback``,
+            ops outside the delegate; ``allow_partial``, entries of the ledger that differ.
     """
 
     target: str
@@ -89,6 +91,7 @@ class Variant(Tolerant):
     float_size_bytes: int
     profile: str
     overrides: tuple[Literal["budget", "profile"], ...] = ()
+    allowances: dict[str, Any] = {}
     methods: tuple[str, ...]
     minimum_os: str
     match: dict[str, Any]

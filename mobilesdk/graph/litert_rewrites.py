@@ -179,10 +179,38 @@ def _crop_transposed(module: torch.fx.GraphModule, node: Node) -> None:
     module.graph.erase_node(node)
 
 
+def _repeat_edges(module: torch.fx.GraphModule, node: Node) -> None:
+    """Write the padding of a max pool as copies of the first and last rows and columns.
+
+    Why: the converter pads with minus infinity, which has no place in a range of integers. Every
+    window that reaches beyond an edge holds the edge too, unless it is dilated, so that copies of
+    the edge change no maximum.
+    """
+    if node.target is not _aten.max_pool2d.default:
+        return
+    source, size, stride, *rest = node.args
+    defaults: tuple[Any, ...] = ([0, 0], [1, 1], False)
+    padding, dilation, ceil_mode = (*rest, *defaults[len(rest) :])
+    if not (any(_pair(padding)) or ceil_mode) or any(step > 1 for step in _pair(dilation)):
+        return
+    kernel, steps, before = _pair(size), _pair(stride), _pair(padding)
+    with module.graph.inserting_before(node):
+        value = _node(source)
+        for axis, length in enumerate(_shape(value)[-2:]):
+            place, reach = axis - 2, (_shape(node)[axis - 2] - 1) * steps[axis] + kernel[axis]
+            behind = max(0, reach - before[axis] - length)
+            first = _call(module, node, _aten.slice.Tensor, value, place, 0, 1)
+            last = _call(module, node, _aten.slice.Tensor, value, place, length - 1, length)
+            parts = [first] * before[axis] + [value] + [last] * behind
+            value = _call(module, node, _aten.cat.default, parts, place)
+    node.args = (value, size, stride)
+
+
 _REWRITES: tuple[Callable[[torch.fx.GraphModule, Node], None], ...] = (
     _gather_nearest,
     _keep_norm_apart,
     _crop_transposed,
+    _repeat_edges,
 )
 
 

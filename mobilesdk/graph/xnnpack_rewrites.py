@@ -19,6 +19,8 @@ def rewrite_for_xnnpack(module: torch.fx.GraphModule) -> None:
             _keep_axes(node)
         elif node.target is _aten.matmul.default:
             _flatten_batches(node)
+        elif node.target is _aten.hardsigmoid.default:
+            _write_out(node)
         elif node.target in _RESHAPES:
             _replace(node, _insert(node, _aten.reshape.default, node.args[0], _shape(node)))
     module.graph.lint()
@@ -49,6 +51,14 @@ def _flatten_batches(node: Node) -> None:
     ]
     product = _insert(node, _aten.bmm.default, *stacks, shape=[prod(batch), left[-2], right[-1]])
     _replace(node, _insert(node, _aten.view.default, product, _shape(node)))
+
+
+def _write_out(node: Node) -> None:
+    """Write a hard sigmoid as a sum, a clamp and a product, each of which has an int8 kernel."""
+    value, shape = node.args[0], _shape(node)
+    shifted = _insert(node, _aten.add.Tensor, value, 3.0, shape=shape)
+    clamped = _insert(node, _aten.hardtanh.default, shifted, 0.0, 6.0, shape=shape)
+    _replace(node, _insert(node, _aten.mul.Tensor, clamped, 1 / 6, shape=shape))
 
 
 def _insert(node: Node, target: object, *arguments: object, shape: list[int] | None = None) -> Node:

@@ -27,6 +27,7 @@ from mobilesdk.pipeline.job import read_outcome
 from mobilesdk.pipeline.keys import tool_versions
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.task_graph import Graph, VariantTasks
+from mobilesdk.targets import Export, FallbackAllowance, PartialAllowance
 from mobilesdk.verify.record import EXPECTED_NAME, LEDGER_NAME, RECORD_NAME, VariantRecord
 
 _ROLES = {"variants": "artifact", "goldens": "golden", "records": "record", "assets": "asset"}
@@ -134,6 +135,7 @@ class Assembler:
             float_size_bytes=variant.model.summary.float_size_bytes,
             profile=variant.profile_name,
             overrides=variant.overrides,
+            allowances=_allowances(target.export),
             methods=tuple(step.method for step in variant.profile.compress),
             minimum_os=target.device.min_os,
             match=target.match.model_dump(mode="json", exclude_none=True),
@@ -211,6 +213,15 @@ class Assembler:
             size_bytes=tree_size_bytes(place),
             sha256=tree_hash(place),
         )
+
+
+def _allowances(export: Export) -> dict[str, Any]:
+    given = {"fallback": export.fallback, "allow_partial": export.allow_partial}
+    return {
+        name: allowance.model_dump(mode="json", exclude_none=True)
+        for name, allowance in given.items()
+        if isinstance(allowance, FallbackAllowance | PartialAllowance)
+    }
 
 
 def _releasable(model: ModelEntry) -> bool:

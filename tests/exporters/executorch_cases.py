@@ -132,6 +132,19 @@ class Images(nn.Module):
         return self.head(torch.relu(self.conv(image)).mean((2, 3)))
 
 
+class Gated(nn.Module):
+    """Squeeze and excite, as in MobileNetV3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.gate = nn.Conv2d(8, 8, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = torch.relu(self.conv(image))
+        return x * nn.functional.hardsigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+
+
 class Spectrum(nn.Module):
     """Complex numbers, which ExecuTorch has not."""
 
@@ -183,6 +196,7 @@ CASES = {
     "text8": Case(Text, TEXT, ALL_INT8, DYNAMIC),
     "text4": Case(Text, TEXT, {"linear": INT4_BLOCKS, "embedding": INT8}, DYNAMIC),
     "text4_channel": Case(Text, TEXT, {"linear": INT4}, DYNAMIC),
+    "gated": Case(Gated, IMAGE, ALL_INT8, STATIC),
     "spectrum": Case(Spectrum, ((1, 16),)),
     "volume": Case(Volume, ((1, 1, 4, 4, 4),), ALL_INT8, STATIC),
     "uncalibrated": Case(Convolutions, IMAGE, ALL_INT8, STATIC, calibrated=False),

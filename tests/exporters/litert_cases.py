@@ -114,6 +114,22 @@ class Transposed(nn.Module):
         return self.up(image)
 
 
+class Pooled(nn.Module):
+    """Max pools of negative values with padding, and one that rounds its size up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.conv(image) - 3
+        return (
+            nn.functional.max_pool2d(x, 3, stride=2, padding=1),
+            nn.functional.max_pool2d(x[:, :, :11], (5, 4), stride=3, padding=2),
+            nn.functional.max_pool2d(x, 3, stride=2, ceil_mode=True),
+        )
+
+
 class Antialias(nn.Module):
     """Resizing that LiteRT has not."""
 
@@ -163,6 +179,8 @@ CASES = {
     "nearest": Case(Nearest, ((1, 3, 3, 4),)),
     "nearest_nnapi": Case(Nearest, ((1, 3, 3, 4),), options={"op_set": "nnapi"}),
     "transposed": Case(Transposed, ((1, 3, 5, 5),), {"conv_transpose": INT8}),
+    "pooled": Case(Pooled, IMAGE),
+    "pooled_static": Case(Pooled, IMAGE, ALL_INT8, STATIC),
     "antialias": Case(Antialias, IMAGE),
     "mutable": Case(Counter, ((1, 4),)),
 }

@@ -31,6 +31,7 @@ RUN = {
     "per_tensor": 35,
     "joined": 35,
     "dead": 40,
+    "gated": 30,
     "dynamic": 30,
     "text": 100,
     "text8": 35,
@@ -105,7 +106,7 @@ def test_the_file_computes_what_the_program_computes(exported: Path, name: str) 
 
 
 @slow
-@pytest.mark.parametrize("name", ["static", "percentile", "per_tensor", "dead"])
+@pytest.mark.parametrize("name", ["static", "percentile", "per_tensor", "dead", "gated"])
 def test_a_static_program_is_int8_between_its_borders(exported: Path, name: str) -> None:
     info = info_of(exported, name)
 

@@ -38,6 +38,8 @@ EXPORTED = {
     "text_nnapi": 15,
     "nearest": 90,
     "transposed": 90,
+    "pooled": 90,
+    "pooled_static": 30,
 }
 REFUSED = {
     "antialias": ("conversion-failed", "antialiasing"),
