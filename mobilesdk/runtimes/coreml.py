@@ -28,7 +28,7 @@ from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, DType
 from mobilesdk.core.form import Form
 from mobilesdk.coreml.model import Feature
-from mobilesdk.coreml.ops import computing_ops
+from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.weights import read_weights
 from mobilesdk.errors import ArtifactInvalid, FileRejected

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.form import Form
-from mobilesdk.coreml.ops import computing_ops
+from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.weights import read_weights
 from mobilesdk.errors import ArtifactInvalid, FileRejected

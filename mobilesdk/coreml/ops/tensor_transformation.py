@@ -1,0 +1,47 @@
+"""Changes of shape and order; no value is computed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.registry import op
+
+
+@op("reshape", kind="move")
+def reshape(*, x: Tensor, shape: Ints) -> Tensor:
+    """Give x another shape: -1 is what is left; 0 copies an axis, counted from the last one."""
+    shift = x.dim() - len(shape)
+    sizes = [
+        x.shape[index + shift] if size == 0 and index + shift >= 0 else size or 1
+        for index, size in enumerate(shape)
+    ]
+    return x.reshape(sizes)
+
+
+@op("transpose", kind="move")
+def transpose(*, x: Tensor, perm: Ints) -> Tensor:
+    """Reorder the axes."""
+    return x.permute(perm)
+
+
+@op("expand_dims", kind="move")
+def expand_dims(*, x: Tensor, axes: Ints) -> Tensor:
+    """Insert axes of size 1, numbered as in the result."""
+    rank = x.dim() + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        x = x.unsqueeze(axis)
+    return x
+
+
+@op("squeeze", kind="move")
+def squeeze(*, x: Tensor, axes: Ints | None = None) -> Tensor:
+    """Remove axes of size 1: those given, or all."""
+    return x.squeeze() if axes is None else x.squeeze(axes)
+
+
+@op("reverse", kind="move")
+def reverse(*, x: Tensor, axes: Ints | None = None) -> Tensor:
+    """Reverse the order along axes (all by default)."""
+    return torch.flip(x, axes if axes is not None else tuple(range(x.dim())))
