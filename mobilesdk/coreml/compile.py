@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mobilesdk.coreml.constexpr import is_constexpr
@@ -52,10 +53,9 @@ class Compiler:
             if not is_constant(operation)
         ]
         outputs = tuple(self._source(name, scope) for name in block.outputs)
-        read = frozenset(scope[name] for name in block.outputs if name in scope)
         own = {*input_slots, *(slot for step in steps for slot, _ in step.outputs)}
-        _mark_last_uses(steps, own - read)
-        return CompiledBlock(input_slots, tuple(steps), outputs, read)
+        _mark_last_uses(steps, own.difference(outputs))
+        return CompiledBlock(input_slots, tuple(steps), outputs)
 
     def _define(self, name: str, scope: Scope) -> int:
         scope[name] = self.slot_count
@@ -64,11 +64,9 @@ class Compiler:
 
     def _source(self, name: str, scope: Mapping[str, int]) -> Source:
         if name in scope:
-            slot = scope[name]
-            return lambda slots: slots[slot]
+            return scope[name]
         if name in self._literals:
-            constant = self._literals.named(name)
-            return lambda slots: constant()
+            return self._literals.named(name)
         raise FileRejected(f"ML Program: {name!r} is used and defined nowhere before.")
 
     def _step(self, operation: Operation, scope: Scope) -> Step:
@@ -107,8 +105,8 @@ class Compiler:
         scope: Scope,
     ) -> None:
         convert = meaning.parameters[name].convert
-        slots = tuple(scope[item] for item in bindings if isinstance(item, str) and item in scope)
-        argument = Argument(name, convert, tuple(self._given(i, scope) for i in bindings), slots)
+        argument = Argument(name, convert, tuple(self._given(item, scope) for item in bindings))
+        slots = argument.slots
         if not slots and convert not in MAY_BE_LARGE:
             step.known[name] = _known(step.operation, argument)
         elif not slots:
@@ -121,8 +119,7 @@ class Compiler:
     def _given(self, binding: str | Value, scope: Scope) -> Source:
         if isinstance(binding, str):
             return self._source(binding, scope)
-        value = self._literals.written(binding)
-        return lambda slots: value
+        return partial(self._literals.written, binding)
 
 
 def _known(operation: Operation, argument: Argument) -> Any:
@@ -138,7 +135,7 @@ def _reads(step: Step) -> set[int]:
     slots.update(slot for argument in step.converted for slot in argument.slots)
     for block in step.blocks:
         slots.update(slot for inner in block.steps for slot in _reads(inner))
-        slots.update(block.read)
+        slots.update(slot for slot in block.outputs if isinstance(slot, int))
     return slots
 
 

@@ -65,7 +65,9 @@ class Executable:
     def new_states(self) -> States:
         """Give states for a new sequence of runs, filled with zeros."""
         return {
-            name: State(carry(np.zeros(wrapped.static_shape(), wrapped.element.numpy), wrapped.element))
+            name: State(
+                carry(np.zeros(wrapped.static_shape(), wrapped.element.numpy), wrapped.element)
+            )
             for name, wrapped in self._state_types().items()
         }
 

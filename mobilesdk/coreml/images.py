@@ -29,7 +29,7 @@ def planes(image: NDArray[Any], feature: Feature) -> NDArray[Any]:
     right = same_rank if feature.flexible else image.shape == expected
     if not right or image.dtype != dtype or (not gray and image.shape[-1] != 3):
         raise UsageError(
-            f"Wrong input: {feature.name!r} is an image of shape {image.shape}, type {image.dtype}.",
+            f"Wrong input: {feature.name!r} is an image of {image.dtype} {list(image.shape)}.",
             hint=f"give the pixels as {np.dtype(dtype)} {list(expected)}, colours in RGB order.",
         )
     if gray:
@@ -41,9 +41,10 @@ def planes(image: NDArray[Any], feature: Feature) -> NDArray[Any]:
 def pixels(values: NDArray[Any], feature: Feature) -> NDArray[Any]:
     """Give the image for planes [1, C, height, width]: rounded and limited to 0 … 255."""
     if feature.color_layout == "grayscale_float16":
-        return values[0, 0].astype(np.float16)
-    limited = np.clip(np.rint(values.astype(np.float32)), 0, 255).astype(np.uint8)
+        return np.array(values[0, 0], np.float16)
+    whole = np.clip(np.rint(values.astype(np.float32)), 0, 255)
+    limited: NDArray[np.uint8] = whole.astype(np.uint8)
     if feature.color_layout == "grayscale":
-        return limited[0, 0]
+        return np.array(limited[0, 0])
     image = np.moveaxis(limited[0], 0, -1)
     return np.ascontiguousarray(image[..., ::-1] if feature.color_layout == "bgr" else image)

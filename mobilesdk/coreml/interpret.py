@@ -15,8 +15,8 @@ from mobilesdk.errors import ArtifactInvalid
 
 # Called with the operation, the name of the result and its value as carried.
 Observer = Callable[[Operation, str, Any], None]
-# Gives a value from the slots of a run.
-Source = Callable[[list[Any]], Any]
+# Where a value comes from: a slot of the run, or a constant.
+Source = int | Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Run:
     non_finite: list[NonFinite] = field(default_factory=list)
 
 
+def fetch(source: Source, slots: list[Any]) -> Any:
+    """Give the value of a source."""
+    return slots[source] if isinstance(source, int) else source()
+
+
 @dataclass
 class Argument:
     """An argument that is not known before the run, or is decoded only then.
@@ -67,17 +72,20 @@ class Argument:
         name: Of the parameter.
         convert: To what the function is given.
         sources: Of the values that are bound to it.
-        slots: Of those that are not constants.
     """
 
     name: str
     convert: Converter
     sources: tuple[Source, ...]
-    slots: tuple[int, ...]
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Slots that it is read from."""
+        return tuple(source for source in self.sources if isinstance(source, int))
 
     def get(self, slots: list[Any]) -> Any:
         """Give the argument for a run."""
-        return self.convert([source(slots) for source in self.sources])
+        return self.convert([fetch(source, slots) for source in self.sources])
 
 
 @dataclass
@@ -118,7 +126,9 @@ class Step:
             for (slot, check), value in zip(self.outputs, self._listed(results), strict=True):
                 slots[slot] = check(value)
         except (ValueError, RuntimeError, IndexError, TypeError, ArithmeticError) as error:
-            raise ArtifactInvalid(f"{self.operation.type} {self.operation.name}: {error}") from error
+            raise ArtifactInvalid(
+                f"{self.operation.type} {self.operation.name}: {error}"
+            ) from error
         for slot, check in self.outputs:
             if check.is_float and not is_finite(slots[slot]):
                 self._report(run, check, slots[slot])
@@ -168,13 +178,11 @@ class CompiledBlock:
         inputs: Slots of its own inputs.
         steps: Its operations; constants are none.
         outputs: Sources of its results.
-        read: Slots that the results are read from.
     """
 
     inputs: tuple[int, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Source, ...]
-    read: frozenset[int]
 
     def run(self, run: Run, arguments: Sequence[Any] = ()) -> tuple[Any, ...]:
         """Run with arguments for its inputs; give its results."""
@@ -183,7 +191,7 @@ class CompiledBlock:
             slots[slot] = value
         for step in self.steps:
             step.run(run)
-        return tuple(source(slots) for source in self.outputs)
+        return tuple(fetch(source, slots) for source in self.outputs)
 
     def bind(self, run: Run) -> Callable[..., tuple[Any, ...]]:
         """Give the block as a function for an operation of this run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -63,7 +62,9 @@ def conv_transpose(
     strides, dilations = strides or (1,) * axes, dilations or (1,) * axes
     full = _TRANSPOSED[axes](x, weight, None, strides, 0, 0, groups, dilations)
     cut = _cut(x, full, strides, pad_type, pad, output_shape)
-    short = [max(start + size - have, 0) for (start, size), have in zip(cut, full.shape[2:], strict=True)]
+    short = [
+        max(start + size - have, 0) for (start, size), have in zip(cut, full.shape[2:], strict=True)
+    ]
     full = functional.pad(full, reversed_flat([(0, count) for count in short]))
     for axis, (start, size) in enumerate(cut, start=2):
         full = full.narrow(axis, start, size)

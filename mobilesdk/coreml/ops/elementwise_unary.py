@@ -37,7 +37,11 @@ _EXACT: dict[str, Callable[[Tensor], Tensor]] = {
     "round": torch.round,
     "sign": torch.sign,
 }
-_CAST_NAMES = {"fp16": ElementType.FLOAT16, "fp32": ElementType.FLOAT32, "fp64": ElementType.FLOAT64}
+_CAST_NAMES = {
+    "fp16": ElementType.FLOAT16,
+    "fp32": ElementType.FLOAT32,
+    "fp64": ElementType.FLOAT64,
+}
 
 
 def _register(name: str, compute: Callable[[Tensor], Tensor], kind: Kind) -> None:

@@ -19,9 +19,7 @@ def linear(*, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 @op("matmul")
-def matmul(
-    *, x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False
-) -> Tensor:
+def matmul(*, x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
     """Multiply matrices in the last two axes, the others broadcast; vectors are not transposed."""
     left = x.mT if transpose_x and x.dim() > 1 else x
     right = y.mT if transpose_y and y.dim() > 1 else y

@@ -43,8 +43,9 @@ def paddings(
         for size, width, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True)
     ]
     pairs = [(total // 2, total - total // 2) for total in totals]
-    return tuple((after, before) if pad_type == "same_lower" else (before, after)
-                 for before, after in pairs)
+    return tuple(
+        (after, before) if pad_type == "same_lower" else (before, after) for before, after in pairs
+    )
 
 
 def reversed_flat(pairs: Sequence[tuple[int, int]]) -> list[int]:

@@ -30,7 +30,7 @@ def max_pool(
 ) -> Tensor:
     """Give the largest element of each window."""
     strides = strides or (1,) * len(kernel_sizes)
-    around, extended = _around(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
+    _, extended = _around(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     if any(count for pair in extended for count in pair):
         x = functional.pad(x, reversed_flat(extended), value=-inf)
     return _MAX[len(kernel_sizes)](x, kernel_sizes, strides)
@@ -61,8 +61,7 @@ def avg_pool(
     real = ((0, 0),) * len(around) if exclude_padding_from_average else around
     counted = functional.pad(counted, reversed_flat(real), value=1.0)
     rest = tuple(
-        (whole[0] - part[0], whole[1] - part[1])
-        for whole, part in zip(extended, real, strict=True)
+        (whole[0] - part[0], whole[1] - part[1]) for whole, part in zip(extended, real, strict=True)
     )
     counted = functional.pad(counted, reversed_flat(rest))
     sums = mean(functional.pad(x, reversed_flat(extended)), kernel_sizes, strides)

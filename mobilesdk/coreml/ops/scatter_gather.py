@@ -44,6 +44,6 @@ def positive(indices: Tensor, size: int) -> Tensor:
     """
     index = indices.to(torch.int64)
     index = torch.where(index < 0, index + size, index)
-    if index.numel() and not (0 <= int(index.min()) and int(index.max()) < size):
+    if index.numel() and not (int(index.min()) >= 0 and int(index.max()) < size):
         raise OpError(f"an index lies outside an axis of {size} elements")
     return index

@@ -18,13 +18,13 @@ class State:
 
 
 @op("read_state", kind="structural")
-def read_state(*, input: Any) -> Tensor:  # noqa: A002 # MIL's name
+def read_state(*, input: Any) -> Tensor:
     """Give the value of a state."""
     value: Tensor = input.value
     return value
 
 
 @op("write_state", kind="structural")
-def write_state(*, input: Any, data: Tensor) -> None:  # noqa: A002 # MIL's name
+def write_state(*, input: Any, data: Tensor) -> None:
     """Replace the value of a state."""
     input.value = data

@@ -33,10 +33,10 @@ def split(
 ) -> tuple[Tensor, ...]:
     """Cut into parts of the sizes given, or into equal parts."""
     if split_sizes is not None:
-        return torch.split(x, list(split_sizes), axis)
+        return tuple(torch.split(x, split_sizes, axis))
     if num_splits is None or num_splits < 1 or x.shape[axis] % num_splits:
         raise OpError(f"an axis of {x.shape[axis]} elements in {num_splits} equal parts")
-    return torch.split(x, x.shape[axis] // num_splits, axis)
+    return tuple(torch.split(x, x.shape[axis] // num_splits, axis))
 
 
 @op("shape", kind="move")
