@@ -38,7 +38,9 @@ class Executable:
         precision: How arithmetic is done.
         inputs: What `predict` takes, as the model describes it.
         outputs: What `predict` gives.
-        unverifiable: Why its results cannot be known, one sentence each; empty if they can.
+        input_names: Names of the inputs that are no states, in the order of the program.
+        output_names: Names of the outputs, in the order of the program.
+        unverifiable: Why its results cannot be known, one clause each; empty if they can.
         non_finite: Operations of the last run that made non-finite values from finite ones.
     """
 
@@ -55,8 +57,11 @@ class Executable:
         body = model.program.functions[self.function]
         self.unverifiable = scan(body)
         self._declared = {item.name: item for item in body.inputs}
+        self.input_names = tuple(
+            item.name for item in body.inputs if not isinstance(item.type, StateType)
+        )
         self._types = _result_types(body.block.walk(), body.inputs)
-        self._names = body.block.outputs
+        self.output_names = body.block.outputs
         if not self.unverifiable:
             compiler = Compiler(Literals(Constants(package, body)), ios_version(body), precision)
             self._block = compiler.block(body.block, body.inputs, {})
@@ -101,7 +106,7 @@ class Executable:
         results = self._run(inputs, states, observe)
         return {
             name: self._handed_out(name, value)
-            for name, value in zip(self._names, results, strict=True)
+            for name, value in zip(self.output_names, results, strict=True)
         }
 
     def intermediates(
@@ -131,8 +136,7 @@ class Executable:
         return results
 
     def _arguments(self, inputs: Mapping[str, Any], states: States) -> list[Any]:
-        wanted = [name for name in self._declared if name not in self._state_types()]
-        _same_names("inputs", inputs, wanted)
+        _same_names("inputs", inputs, self.input_names)
         _same_names("states", states, self._state_types())
         return [
             states[name] if name in states else self._carried(declared, inputs[name])
@@ -184,6 +188,11 @@ class Executable:
             for name, item in self._declared.items()
             if isinstance(item.type, StateType) and isinstance(item.type.wrapped, TensorType)
         }
+
+
+def use_threads(count: int) -> None:
+    """Let all computation of this process use so many threads."""
+    torch.set_num_threads(count)
 
 
 def _result_types(operations: Any, inputs: tuple[NamedType, ...]) -> dict[str, Any]:

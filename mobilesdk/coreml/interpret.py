@@ -40,7 +40,7 @@ class NonFinite:
     def __str__(self) -> str:
         return (
             f"{self.op_type} {self.operation}: {self.count} of {self.total} values are not finite, "
-            "though all it was given are"
+            "though all it was given are."
         )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from mobilesdk.coreml.compile import is_constant
-from mobilesdk.coreml.ops.registry import BLOCKS, Op, find, known_ops, unverifiable_reason
+from mobilesdk.coreml.ops.registry import BLOCKS, Op, find, known_ops
 from mobilesdk.coreml.program import Function, Operation
+from mobilesdk.coreml.unverifiable import unverifiable_reasons
 from mobilesdk.errors import UnsupportedProgram
 
 _IOS = {"CoreML5": 15, "CoreML6": 16, "CoreML7": 17, "CoreML8": 18, "CoreML9": 26}
@@ -30,22 +31,20 @@ def scan(function: Function) -> tuple[str, ...]:
     """Go over all operations, those of nested blocks too.
 
     Returns:
-        Why results cannot be verified, one sentence for each kind of operation; empty if they can.
+        Why results cannot be verified, one clause for each type of operation; empty if they can.
 
     Raises:
         UnsupportedProgram: Operations or arguments are not known; names all of them.
     """
     ios = ios_version(function)
     problems: Counter[str] = Counter()
-    reasons = []
     for operation in function.block.walk():
         if is_constant(operation):
             continue
-        reason = unverifiable_reason(operation.type)
+        if unverifiable_reasons([operation.type]):
+            continue
         meaning = find(operation.type, ios)
-        if reason:
-            reasons.append(f"{operation.type}: {reason}")
-        elif meaning is None:
+        if meaning is None:
             problems[_unknown(operation.type)] += 1
         else:
             problems.update(_argument_problems(operation, meaning))
@@ -55,7 +54,7 @@ def scan(function: Function) -> tuple[str, ...]:
             "\n  - ".join([f"The reference executor lacks {len(lines)} thing(s):", *lines]),
             hint="report the operations, or convert the model without them.",
         )
-    return tuple(dict.fromkeys(reasons))
+    return unverifiable_reasons(operation.type for operation in function.block.walk())
 
 
 def _unknown(op_type: str) -> str:

@@ -19,7 +19,8 @@ from mobilesdk.core.ledger import Expectation, Ledger
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.core.step import Samples, StepContext
-from mobilesdk.plugins import Runtime, RuntimeSession, runtime
+from mobilesdk.errors import ArtifactInvalid
+from mobilesdk.plugins import ExecutedBy, Runtime, RuntimeSession, runtime
 from mobilesdk.targets import Budget, FallbackAllowance, PartialAllowance
 from mobilesdk.verify.delegation import enforce_fallback
 from mobilesdk.verify.gates import judge, verification
@@ -109,7 +110,8 @@ def verify_artifact(
     gates = judge(
         config.budget, summary.contract, parity, info.size_bytes, summary.float_size_bytes
     )
-    record = _record(info, gates, parity, reason)
+    run_by = plugin.executes_by(info) if parity else None
+    record = _record(info, gates, parity, run_by, reason)
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
 
 
@@ -124,11 +126,15 @@ def _check_plan(
 
 
 def _record(
-    info: ArtifactInfo, gates: tuple[Gate, ...], parity: ParityReport | None, reason: str
+    info: ArtifactInfo,
+    gates: tuple[Gate, ...],
+    parity: ParityReport | None,
+    run_by: ExecutedBy | None,
+    reason: str,
 ) -> VariantRecord:
     counts = Counter(" ".join((op.type, op.dtype, op.delegate)).strip() for op in info.ops)
     return VariantRecord(
-        verification=verification(gates, "runtime" if parity else None),
+        verification=verification(gates, run_by),
         reason=reason,
         gates=gates,
         parity=parity,
@@ -156,13 +162,18 @@ def _run(
     if evaluation is None:
         return None
     outputs: dict[str, NDArray[Any]] = {}
+    findings: tuple[str, ...] = ()
     for index, sample in enumerate(evaluation):
         for name, values in session.run(sample).items():
             if name not in outputs:
                 outputs[name] = np.empty((len(evaluation), *values.shape), values.dtype)
             outputs[name][index] = values
+        findings = findings or session.findings()
         context.report("running the artifact", (index + 1) / len(evaluation))
-    return compare(contract, _reference(reference, contract), outputs)
+    try:
+        return compare(contract, _reference(reference, contract), outputs)
+    except ArtifactInvalid as error:
+        raise ArtifactInvalid(" ".join([error.message, *findings]), hint=error.hint) from error
 
 
 def run_stacked(

@@ -22,6 +22,7 @@ only values that were in its arguments or are exact in their type (it is not rou
 ``structural`` has effects (states, nested blocks) and is not rounded. Integer results may be of any
 integer type: they are checked against the declared type and converted.
 ``since`` is the first iOS whose operation set has this meaning; the newest one not later than the
-program's applies. An operation that has no defined result is declared by `unverifiable`.
+program's applies. Operations without a defined result are listed in ``coreml/unverifiable.py``.
+No function writes into its arguments: results may share memory with them.
 A call that cannot be computed raises `OpError`; the executor adds the operation and its name.
 """

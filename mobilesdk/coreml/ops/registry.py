@@ -59,7 +59,6 @@ class Op:
 class _Table:
     ops: dict[str, list[Op]] = field(default_factory=dict)
     blocked: dict[str, Op] = field(default_factory=dict)
-    unverifiable: dict[str, str] = field(default_factory=dict)
 
 
 _TABLE = _Table()
@@ -95,11 +94,6 @@ def accumulation(name: str) -> Callable[[Function], Function]:
     return register
 
 
-def unverifiable(*names: str, reason: str) -> None:
-    """Declare operations whose results a reference cannot know."""
-    _TABLE.unverifiable.update(dict.fromkeys(names, reason))
-
-
 def find(name: str, ios: int) -> Op | None:
     """Give the meaning of an operation in the operation set of an iOS version, if it is known."""
     return next((meaning for meaning in _table().ops.get(name, ()) if meaning.since <= ios), None)
@@ -108,11 +102,6 @@ def find(name: str, ios: int) -> Op | None:
 def find_blocked(name: str) -> Op | None:
     """Give the form of an operation that rounds partial sums; None if it sums no products."""
     return _table().blocked.get(name)
-
-
-def unverifiable_reason(name: str) -> str:
-    """Tell why the results of an operation cannot be known; empty if they can."""
-    return _table().unverifiable.get(name, "")
 
 
 def known_ops() -> tuple[str, ...]:
