@@ -61,6 +61,7 @@ class CoreMLRuntime:
             raise FileRejected(f"The ML Program has no function named {name!r}.")
         function, interface = model.program.functions[name], model.interface(name)
         weights, problems = read_weights(package, function)
+        ops = computing_ops(function)
         features = (*interface.inputs, *interface.outputs)
         return ArtifactInfo(
             format="coreml",
@@ -68,9 +69,10 @@ class CoreMLRuntime:
             inputs=_tensors(interface.inputs),
             outputs=_tensors(interface.outputs),
             weights=weights,
-            ops=computing_ops(function),
+            ops=ops,
             minimum_os=model.minimum_os,
             problems=(*_feature_problems(features), *problems),
+            unverifiable=unverifiable_reasons(op.type for op in ops),
         )
 
     def executes_by(self, info: ArtifactInfo) -> ExecutedBy:
@@ -80,7 +82,7 @@ class CoreMLRuntime:
 
     def refuses(self, info: ArtifactInfo) -> str:
         """Give the reason why the results of a package cannot be known; empty if they can."""
-        return "; ".join(unverifiable_reasons(op.type for op in info.ops))
+        return "; ".join(info.unverifiable)
 
     def load(self, path: Path, contract: Contract, threads: int) -> RuntimeSession:
         """Load a package for the reference executor.

@@ -81,7 +81,7 @@ class ExecuTorchRuntime:
             outside = sorted({op.type for op in info.ops if op.delegate != _COREML})
             if outside:
                 return f"The reference takes no kernels beside Core ML: {', '.join(outside)}."
-            return "; ".join(unverifiable_reasons(op.type for op in info.ops))
+            return "; ".join(info.unverifiable)
         if foreign == [_COREML]:
             return "The Core ML delegate is called in several places; the reference takes one."
         return f"This runtime has no backend named {', '.join(foreign)}."
@@ -171,6 +171,7 @@ def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
             "weights": tuple(weights),
             "problems": tuple(problems),
             "minimum_os": max(systems),
+            "unverifiable": unverifiable_reasons(op.type for op in ops if op.delegate == _COREML),
         }
     )
 

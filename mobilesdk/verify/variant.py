@@ -23,7 +23,7 @@ from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.plugins import ExecutedBy, Runtime, RuntimeSession, runtime
 from mobilesdk.targets import Budget, FallbackAllowance, PartialAllowance
 from mobilesdk.verify.delegation import enforce_fallback
-from mobilesdk.verify.gates import judge, verification
+from mobilesdk.verify.gates import judge, never_evaluated, verification
 from mobilesdk.verify.ledger import build_ledger, enforce
 from mobilesdk.verify.parity import compare
 from mobilesdk.verify.soundness import enforce_sound
@@ -110,6 +110,8 @@ def verify_artifact(
     gates = judge(
         config.budget, summary.contract, parity, info.size_bytes, summary.float_size_bytes
     )
+    if info.unverifiable:
+        gates = never_evaluated(gates, "; ".join(info.unverifiable))
     run_by = plugin.executes_by(info) if parity else None
     record = _record(info, gates, parity, run_by, reason)
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
@@ -134,7 +136,7 @@ def _record(
 ) -> VariantRecord:
     counts = Counter(" ".join((op.type, op.dtype, op.delegate)).strip() for op in info.ops)
     return VariantRecord(
-        verification=verification(gates, run_by),
+        verification=verification(gates, run_by, unverifiable=bool(info.unverifiable)),
         reason=reason,
         gates=gates,
         parity=parity,
