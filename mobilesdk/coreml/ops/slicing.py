@@ -72,3 +72,11 @@ def index_ranges(
         stop = None if open_end[axis] else end[axis]
         ranges.append(range(*slice(start, stop, steps[axis]).indices(size)))
     return ranges
+
+
+@op("crop", kind="move")
+def crop(*, x: Tensor, crop_height: Ints, crop_width: Ints) -> Tensor:
+    """Cut elements off the start and end of the last two axes."""
+    top, bottom = crop_height
+    left, right = crop_width
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
