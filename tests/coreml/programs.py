@@ -123,10 +123,8 @@ class Function:
         types = {name: value_type(*of) for name, of in self.inputs.items()}
         types |= {name: state_type(*of) for name, of in self.states.items()}
         inputs = b"".join(write_bytes(1, named(name, of)) for name, of in types.items())
-        opset = self.opset.encode()
-        return (
-            inputs + write_bytes(2, opset) + write_bytes(3, entry(self.opset, self.body.content()))
-        )
+        body = write_bytes(3, entry(self.opset, self.body.content()))
+        return inputs + write_bytes(2, self.opset.encode()) + body
 
     def features(self, inputs_field: int) -> bytes:
         return b"".join(

@@ -275,7 +275,7 @@ def test_images_come_in_the_colour_layout_of_the_program(
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((4, 2, 3), np.uint8), np.zeros((2, 4, 3), np.float32), np.zeros((2, 4), "u1")],
+    [np.zeros((4, 2, 3), "uint8"), np.zeros((2, 4, 3), "float32"), np.zeros((2, 4), "uint8")],
 )
 def test_other_things_are_no_images(tmp_path: Path, image: np.ndarray) -> None:
     made = function(shape=(1, 3, 2, 4), images={"x": "rgb"})
