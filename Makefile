@@ -1,5 +1,7 @@
 # Every command of a developer. Each runs in .venv, which is made when it is missing or out of date.
 PYTHON ?= python3
+# Hundreds of short processes import the toolchains: compiled modules have to be kept.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 MODEL := examples/efficientnet_lite0.py:build
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +23,17 @@ __all__ = [
 ]
 
 _API = frozenset({"build", "inspect", "plan", "verify"})
+
+
+class _Package(ModuleType):
+    """Keeps ``mobilesdk.verify`` the function, when the layer of that name has been imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _API and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

@@ -67,7 +67,11 @@ class Result:
 
 
 class CommandLine:
-    """Runs ``mobilesdk`` in one folder, with the stand-in plug-ins at hand."""
+    """Runs ``mobilesdk``; what a test writes goes to a folder of its own.
+
+    The working folder is the same for all tests, because what a model is made from may depend on
+    it: so the model is read once.
+    """
 
     def __init__(self, folder, cache_home, capsys):
         self.folder = folder
@@ -88,16 +92,21 @@ class CommandLine:
         out, err = self._capsys.readouterr()
         return Result(left.value.code, out, err)
 
-    def start(self, *arguments, **environment):
+    def start(self, *arguments, preexec_fn=None, **environment):
         """Start a command in a process of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "mobilesdk", *map(str, arguments)],
-            cwd=self.folder,
+            cwd=STAND_INS,
             env=os.environ | {"XDG_CACHE_HOME": str(self.cache_home)} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=preexec_fn,
         )
+
+    def plugin(self, name):
+        """Give the file of a stand-in, e.g. ``runtimes/plain.py``."""
+        return STAND_INS / name
 
     def target(self, name, *, profile="plain", compress=(), budget="", **export):
         """Write a target of the stand-in format, and its profile; give the file."""
@@ -126,7 +135,7 @@ class CommandLine:
 @pytest.fixture
 def command_line(tmp_path, shared_cache, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(STAND_INS)
     return CommandLine(tmp_path, shared_cache, capsys)
 
 
@@ -135,12 +144,13 @@ def build(command_line, sets):
     """Build the linear stand-in for targets; give the result of the command."""
 
     def run(*targets, arguments=(), output="bundle", model=LINEAR):
-        return command_line(*build_arguments(sets, targets, output, model), *arguments)
+        place = command_line.folder / output
+        return command_line(*build_arguments(sets, targets, place, model), *arguments)
 
     return run
 
 
-def build_arguments(sets, targets, output="bundle", model=LINEAR):
+def build_arguments(sets, targets, output, model=LINEAR):
     return [
         "build",
         model,

@@ -40,11 +40,13 @@ class Expectation(Frozen):
         activations: Scheme of all activations.
         float_op_types: Op types of the format that may keep float activations under a static
             scheme, each with its reason (the conversions at the borders, say).
+        notes: What the exporter did to the program to make the converter take it.
     """
 
     weights: tuple[ExpectedWeight, ...]
     activations: ActivationScheme = ActivationScheme()
     float_op_types: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
 
 
 class LedgerEntry(Frozen):

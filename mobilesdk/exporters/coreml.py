@@ -24,7 +24,6 @@ References:
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -104,7 +103,7 @@ class CoreMLExporter:
         return reasons + _refuse_contract(options, summary.contract)
 
     def apply(self, model: Model, options: CoreMLOptions, context: StepContext) -> Model:
-        """Write ``model.mlpackage``, ``expectation.json`` and ``conversion.json``.
+        """Write ``model.mlpackage`` and ``expectation.json``.
 
         Raises:
             ConversionFailed: coremltools refused the model, or would have changed it silently.
@@ -140,14 +139,16 @@ class CoreMLExporter:
         expectation = Expectation(
             weights=tuple(_expected(record, values[record.name], found) for record in records),
             activations=ActivationScheme(bits=16 if _is_half(options) else 32),
+            notes=tuple(notes),
         )
-        sidecars = {
-            "expectation": context.output / "expectation.json",
-            "conversion": context.output / "conversion.json",
-        }
-        sidecars["expectation"].write_text(expectation.model_dump_json(indent=2))
-        sidecars["conversion"].write_text(json.dumps({"notes": notes}, indent=2))
-        return Model(form=self.produces, path=package, traits=model.traits, sidecars=sidecars)
+        path = context.output / "expectation.json"
+        path.write_text(expectation.model_dump_json(indent=1) + "\n")
+        return Model(
+            form=self.produces,
+            path=package,
+            traits=model.traits,
+            sidecars={"expectation": path},
+        )
 
 
 def _write_package(mil: Any, package: Path, options: CoreMLOptions) -> None:

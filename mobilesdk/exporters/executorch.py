@@ -96,12 +96,15 @@ class ExecuTorchExporter:
         """
         from mobilesdk.graph.executorch_lowering import export_module, serialize
         from mobilesdk.graph.program import graph_module, load_program
+        from mobilesdk.graph.xnnpack_rewrites import rewrite_for_xnnpack
 
         summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
         record = _record(model)
         _check(record, options)
         program = load_program(model.path)
         module = graph_module(program)
+        if options.backend == "xnnpack":
+            rewrite_for_xnnpack(module)
         stored = _compress(module, record, summary, context)
         _check_all_stored(record, stored)
         context.report("lowering", 0.5)

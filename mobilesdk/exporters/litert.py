@@ -27,10 +27,8 @@ References:
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,7 +160,7 @@ class LiteRTExporter:
             form=self.produces,
             path=artifact,
             traits=model.traits,
-            sidecars={**_carry(model, context.output), "expectation": path},
+            sidecars={"expectation": path},
         )
 
 
@@ -320,11 +318,3 @@ def _complete(record: CompressionRecord, summary: ModelSummary) -> tuple[WeightR
         )
         for weight in summary.weights
     )
-
-
-def _carry(model: Model, output: Path) -> dict[str, Path]:
-    """Copy the sidecars of the model beside the artifact."""
-    return {
-        name: Path(shutil.copyfile(path, output / path.name))
-        for name, path in model.sidecars.items()
-    }

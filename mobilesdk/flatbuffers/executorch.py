@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -114,15 +115,31 @@ class _Weights:
 
     def all(self) -> Iterator[WeightInfo]:
         """Give the weights inside of delegates, then those of the program itself."""
-        for place, graph in self._graphs.items():
-            for node in graph.nodes:
-                for identifier in node.inputs:
-                    name = f"{BACKEND}.{place}.{identifier}"
-                    yield from self._delegated(name, node.type, graph.values[identifier])
         for call in self._program.calls:
-            yield from self._taken(call)
+            if call.delegate in self._graphs:
+                yield from self._of_graph(call, call.delegate)
+            else:
+                yield from self._of_kernel(call)
 
-    def _delegated(self, name: str, op: str, value: Value) -> Iterator[WeightInfo]:
+    def _of_graph(self, call: Call, delegate: int) -> Iterator[WeightInfo]:
+        """Give the constants of a graph, and those of the program that it takes as arguments."""
+        graph = self._graphs[delegate]
+        for node in graph.nodes:
+            for identifier in node.inputs:
+                value = self._bound(call, graph.values[identifier])
+                name = f"{BACKEND}.{delegate}.{identifier}"
+                yield from self._decoded(name, node.type, value)
+
+    def _bound(self, call: Call, value: Value) -> Value:
+        """Put in what the program gives for an argument, if that is a constant."""
+        if value.argument is None or value.argument >= len(call.arguments):
+            return value
+        place = call.arguments[value.argument]
+        tensor = self._program.tensors.get(place)
+        data = None if tensor is None else tensor.data
+        return value if data is None else replace(value, data=data, key=f"value {place}")
+
+    def _decoded(self, name: str, op: str, value: Value) -> Iterator[WeightInfo]:
         scheme = scheme_of(value)
         if value.data is None or scheme is None or len(value.shape) < 2:
             return
@@ -131,8 +148,7 @@ class _Weights:
             size = len(value.data) + scales
             yield _weight(name, op, scheme, size, decode(value))
 
-    def _taken(self, call: Call) -> Iterator[WeightInfo]:
-        """Give the constants of the program that a kernel or delegate takes as arguments."""
+    def _of_kernel(self, call: Call) -> Iterator[WeightInfo]:
         held = [self._program.tensors.get(place) for place in call.arguments]
         if call.kernel.startswith(_EMBEDDING):
             yield from self._table(call, held)
@@ -145,8 +161,7 @@ class _Weights:
             values = np.frombuffer(tensor.data, _FLOAT_DTYPES[tensor.dtype]).reshape(tensor.shape)
             scheme = WeightScheme(bits=8 * values.itemsize)
             name = tensor.name or f"value.{place}"
-            op = call.kernel or self._program.delegates[call.delegate or 0].backend
-            yield _weight(name, op, scheme, values.nbytes, values.astype(np.float32))
+            yield _weight(name, call.kernel, scheme, values.nbytes, values)
 
     def _table(self, call: Call, held: list[TensorValue | None]) -> Iterator[WeightInfo]:
         """Decode a table of embeddings: int8 rows, one float32 scale for each."""
@@ -184,6 +199,8 @@ def _is_float_weight(tensor: TensorValue) -> bool:
 def _weight(
     name: str, op: str, scheme: WeightScheme, size_bytes: int, values: NDArray[Any]
 ) -> WeightInfo:
+    with np.errstate(invalid="ignore"):  # hostile values show as not finite
+        numbers = fingerprint(values)
     return WeightInfo(
         name=name,
         op=op,
@@ -191,5 +208,5 @@ def _weight(
         scheme=scheme,
         size_bytes=size_bytes,
         finite=bool(np.isfinite(values).all()),
-        fingerprint=fingerprint(values),
+        fingerprint=numbers,
     )

@@ -39,7 +39,7 @@ MAX_AXES = 6
 
 _HEADER = struct.Struct("<4x4sHIIIQ")
 _HEADER_MAGIC = b"XH00"
-_NO_OFFSET = 2**64 - 1
+_NO_ARGUMENT = 2**32 - 1
 
 _UNARY, _BINARY = ((0,), 1), ((0, 1), 2)
 _CONVOLUTION, _POOLING = ((15, 16, 17), 18), ((10,), 11)
@@ -119,13 +119,23 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Value:
-    """A value of the graph; ``data`` is ``None`` unless it is a constant."""
+    """A value of the graph.
+
+    Attributes:
+        datatype: As in the schema.
+        shape: Sizes; channels last where XNNPACK wants them so.
+        quantization: How integers stand for numbers; ``None`` for floats.
+        data: Bytes of a constant; ``None`` for a value that is computed or given.
+        key: The same for the same bytes.
+        argument: Which argument of the delegate it is; ``None`` if it is none.
+    """
 
     datatype: int
     shape: tuple[int, ...]
     quantization: Quantization | None
     data: memoryview | None
     key: str
+    argument: int | None
 
     @property
     def dtype(self) -> str:
@@ -228,12 +238,14 @@ def _value(table: Table, constants: _Constants) -> tuple[int, Value]:
         raise FileRejected(f"An XNNPACK payload holds a value of shape {shape[: MAX_AXES + 1]}.")
     index = tensor.integer(3, "uint32")
     key, data = constants.get(index) if index else ("", None)
+    external = tensor.integer(4, "uint32")
     value = Value(
         datatype=datatype,
         shape=shape,
         quantization=_quantization(held, constants) if quantized else None,
         data=data,
         key=key,
+        argument=None if external == _NO_ARGUMENT else external,
     )
     return tensor.integer(6, "uint32"), value
 

@@ -37,14 +37,14 @@ def scheme_of(value: Value) -> WeightScheme | None:
 
 
 def decode(value: Value) -> NDArray[Any]:
-    """Give the float32 values that a constant stands for, in its own shape.
+    """Give the values that a constant stands for, in its own shape.
 
     Raises:
         FileRejected: Its bytes or scales do not fit its shape.
     """
     integers = _elements(value)
     if value.quantization is None:
-        return integers.astype(np.float32)
+        return integers
     with np.errstate(all="ignore"):  # scales that are not finite show in the decoded values
         return _scaled(integers, value.quantization)
 
@@ -68,19 +68,25 @@ def _unpacked(data: memoryview, shape: tuple[int, ...]) -> NDArray[np.int8]:
     _require(len(data) == rows * row_bytes, shape, len(data))
     packed = np.frombuffer(data, np.uint8).reshape(rows, row_bytes)
     halves = np.stack([packed & 15, packed >> 4], axis=2).reshape(rows, 2 * row_bytes)
-    return (halves[:, :columns].astype(np.int8) - _INT4_ZERO).reshape(shape)
+    values: NDArray[np.int8] = halves[:, :columns].astype(np.int8) - np.int8(_INT4_ZERO)
+    shaped: NDArray[np.int8] = values.reshape(shape)
+    return shaped
 
 
 def _scaled(integers: NDArray[Any], numbers: Quantization) -> NDArray[Any]:
     if numbers.kind == "per_tensor":
-        return (integers.astype(np.float32) - numbers.zero_point) * numbers.scales[0]
+        tensor: NDArray[Any] = (integers.astype(np.float32) - numbers.zero_point) * numbers.scales[
+            0
+        ]
+        return tensor
     if numbers.kind == "per_channel":
         _require(0 <= numbers.axis < integers.ndim, integers.shape, numbers.axis)
         fits = numbers.scales.size == integers.shape[numbers.axis]
         _require(fits, integers.shape, numbers.scales.size)
         shape = [1] * integers.ndim
         shape[numbers.axis] = -1
-        return integers * numbers.scales.reshape(shape)
+        scaled: NDArray[Any] = integers * numbers.scales.reshape(shape)
+        return scaled
     fits = numbers.block_size > 0 and integers.size == numbers.scales.size * numbers.block_size
     _require(fits and integers.size > 0, integers.shape, numbers.scales.size)
     blocks = integers.reshape(-1, numbers.block_size) * numbers.scales.reshape(-1, 1)

@@ -47,5 +47,5 @@ def lower_to_coreml(
 
 
 def _hide_tensorflow() -> None:
-    """Keep coremltools from importing TensorFlow, which clashes with triton and ends the process."""
+    """Keep coremltools from importing TensorFlow: with triton it ends the process."""
     sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]  # None blocks the import

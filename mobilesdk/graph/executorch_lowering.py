@@ -16,18 +16,8 @@ from typing import Any
 
 import torch
 
-from mobilesdk.errors import ConversionFailed
+from mobilesdk.errors import ConversionFailed, MobileSDKError
 
-# What torch.export and the converter raise on programs that they cannot take.
-_REFUSALS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AssertionError,
-    NotImplementedError,
-    LookupError,
-    AttributeError,
-)
 _OP_NAME = re.compile(r"\b(?:aten|quantized_decomposed|torchvision)[.:]+\w+(?:\.\w+)?")
 _HINTS = {
     "complex": "compute spectra with a convolution by the DFT matrix: complex tensors have no "
@@ -56,7 +46,22 @@ def lower(program: torch.export.ExportedProgram, partitioners: list[Any]) -> Any
     from executorch.exir import to_edge_transform_and_lower
 
     with quiet("ExecuTorch"):
-        return to_edge_transform_and_lower(program, partitioner=partitioners)
+        return to_edge_transform_and_lower(
+            program, transform_passes=[_number_ops], partitioner=partitioners
+        )
+
+
+def _number_ops(module: torch.fx.GraphModule) -> Any:
+    """Give every op a debug handle by its place.
+
+    The converter's own handles follow from addresses in memory, and are stored in the file.
+    """
+    from torch.fx.passes.infra.pass_base import PassResult
+
+    for place, node in enumerate(module.graph.nodes):
+        if node.op not in ("placeholder", "output"):
+            node.meta["debug_handle"] = place
+    return PassResult(module, True)
 
 
 def serialize(edge: Any) -> bytes:
@@ -104,7 +109,9 @@ def quiet(converter: str) -> Iterator[None]:
         ):
             warnings.simplefilter("ignore")
             yield
-    except _REFUSALS as error:
+    except MobileSDKError:
+        raise
+    except Exception as error:  # converters raise whatever they like, some a bare Exception
         raise _explained(converter, error) from error
     finally:
         logging.disable(level)

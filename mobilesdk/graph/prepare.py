@@ -22,12 +22,14 @@ from mobilesdk.graph.rewrites import (
     remove_no_ops,
     use_plain_names,
 )
+from mobilesdk.graph.write_linear import write_linear
 
 REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
     use_plain_names,
     remove_assertions,
     remove_no_ops,
     fold_constants,
+    write_linear,
     fold_batch_norms,
     name_relu6,
     give_pools_a_stride,

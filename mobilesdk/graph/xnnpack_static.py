@@ -61,7 +61,7 @@ def quantize_static(
     regions = find_regions(module.graph, set(weights))
     scales = _scales(module, regions, samples, observer)
     stored = _quantize_weights(module, regions, weights, scales)
-    stored |= _constant_operands(module, scales)
+    stored |= _round_constants(module, scales)
     outputs = {regions.output(op): op for op in regions.ops}
     for op, clamp in regions.clamps.items():
         clamp.replace_all_uses_with(op)
@@ -90,9 +90,9 @@ def _lift_scalars(module: torch.fx.GraphModule) -> None:
         for place, operand in enumerate(node.args[:2]):
             if isinstance(operand, int | float):
                 with module.graph.inserting_before(node):
-                    value = torch.tensor(float(operand))
+                    value = torch.tensor([float(operand)])
                     lifted = constant(module.graph, f"{node.name}.operand_{place}", value)
-                lifted.meta["val"] = node.meta["val"].new_empty(())
+                lifted.meta["val"] = node.meta["val"].new_empty(1)
                 node.update_arg(place, lifted)
 
 
@@ -160,18 +160,21 @@ def _floor(
     return floor.amax() if scheme.granularity == "per_tensor" else floor
 
 
-def _constant_operands(
+def _round_constants(
     module: torch.fx.GraphModule, scales: Mapping[Node, ScaleAndZero]
 ) -> dict[str, StoredWeight]:
-    """Give what becomes of constants that are operands of int8 ops, like activations."""
+    """Store constants that are operands of int8 ops as integers, with ranges like activations."""
     stored = {}
     for value, (scale, zero) in scales.items():
-        if value.op == "get_attr":
-            tensor = _tensor(module, value)
-            rounded = ((tensor / scale).round() + zero).clamp(-128, 127)
-            scheme = WeightScheme(encoding="linear", bits=8, symmetric=zero == 0)
-            reason = "XNNPACK combines int8 values with int8 constants only"
-            stored[str(value.target)] = StoredWeight((rounded - zero) * scale, scheme, reason)
+        if value.op != "get_attr":
+            continue
+        integers = ((_tensor(module, value) / scale).round() + zero).clamp(-128, 127)
+        scheme = WeightScheme(encoding="linear", bits=8, symmetric=zero == 0)
+        reason = "XNNPACK combines int8 values with int8 constants only"
+        stored[str(value.target)] = StoredWeight((integers - zero) * scale, scheme, reason)
+        with module.graph.inserting_after(value):
+            rounded = constant(module.graph, f"{value.target}.int8", integers.to(torch.int8))
+        _dequantize(rounded, [*value.users], value, (scale, zero))
     return stored
 
 
@@ -180,21 +183,25 @@ def _tensor(module: torch.fx.GraphModule, node: Node) -> torch.Tensor:
 
 
 def _insert_conversions(regions: Regions, value: Node, numbers: ScaleAndZero) -> None:
-    """Give every user of a value its own dequantized copy of the value's integers.
+    """Round a value behind the op that gives it, for the users that take integers.
 
     Users that take float32 take the value itself, unless it is the result of an int8 op.
     """
-    graph = value.graph
     users = [user for user in value.users if value in regions.ops or regions.takes_int8(user)]
     if not users:
         return
-    with graph.inserting_after(_last_placeholder(value)):
-        integers = graph.call_function(
+    with value.graph.inserting_after(_last_placeholder(value)):
+        integers = value.graph.call_function(
             _decomposed.quantize_per_tensor.default, (value, *numbers, *_LEVELS)
         )
+    _dequantize(integers, users, value, numbers)
+
+
+def _dequantize(integers: Node, users: Sequence[Node], value: Node, numbers: ScaleAndZero) -> None:
+    """Give each user of a value a dequantized copy of the value's integers, of its own."""
     for user in users:
-        with graph.inserting_before(user):
-            copy = graph.call_function(
+        with value.graph.inserting_before(user):
+            copy = value.graph.call_function(
                 _decomposed.dequantize_per_tensor.default, (integers, *numbers, *_LEVELS)
             )
         user.replace_input_with(value, copy)

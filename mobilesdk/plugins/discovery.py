@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -48,6 +49,7 @@ def _shipped(kind: Kind) -> dict[str, str]:
     }
 
 
+@cache
 def _installed(kind: Kind) -> dict[str, str]:
     return {
         entry.name: entry.value

@@ -56,6 +56,7 @@ class VariantRecord(Frozen):
     Attributes:
         reason: Why it was not evaluated.
         op_counts: ``type dtype delegate`` → count.
+        notes: What the exporter did to the program to make the converter take it.
     """
 
     verification: Verification
@@ -68,6 +69,7 @@ class VariantRecord(Frozen):
     op_counts: dict[str, int]
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    notes: tuple[str, ...]
 
 
 def verify_artifact(
@@ -113,7 +115,8 @@ def verify_artifact(
     if info.unverifiable:
         gates = never_evaluated(gates, "; ".join(info.unverifiable))
     run_by = plugin.executes_by(info) if parity else None
-    record = _record(info, gates, parity, run_by, reason)
+    notes = () if expectation is None else expectation.notes
+    record = _record(info, gates, parity, run_by, reason, notes)
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
 
 
@@ -133,6 +136,7 @@ def _record(
     parity: ParityReport | None,
     run_by: ExecutedBy | None,
     reason: str,
+    notes: tuple[str, ...],
 ) -> VariantRecord:
     counts = Counter(" ".join((op.type, op.dtype, op.delegate)).strip() for op in info.ops)
     return VariantRecord(
@@ -146,6 +150,7 @@ def _record(
         op_counts=dict(sorted(counts.items())),
         inputs=info.inputs,
         outputs=info.outputs,
+        notes=notes,
     )
 
 

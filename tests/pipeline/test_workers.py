@@ -2,6 +2,7 @@ import errno
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -51,10 +52,10 @@ def run(tmp_path, model):
 def ended(process):
     """Tell whether a process is gone, or dead and not yet collected."""
     try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return True
+    return state in "ZX"
 
 
 def eventually(condition, *, tries=200):

@@ -1,0 +1,87 @@
+import shutil
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from mobilesdk.bundle.canonical import tree_hash
+from tests.conftest import build_arguments
+
+
+@pytest.fixture
+def own_cache(command_line, build, shared_cache, tmp_path):
+    """Give the command line a cache of its own, with the model read and its sets prepared."""
+    assert build(command_line.target("before"), output="before").code == 0
+    home = tmp_path / "home"
+    home.mkdir()
+    for part in ("steps", "references"):
+        shutil.copytree(shared_cache / "mobilesdk" / part, home / "mobilesdk" / part)
+    command_line.cache_home = home
+    return home
+
+
+def eventually(condition, *, tries=1800):
+    waiting = threading.Event()
+    return any(condition() or waiting.wait(0.05) for _ in range(tries))
+
+
+def running(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+def has_text(path):
+    return path.exists() and bool(path.read_text())
+
+
+@pytest.fixture
+def started(command_line, own_cache, sets):
+    """A build whose exporter hangs; gives the process and the exporter's process id."""
+    note = command_line.folder / "pid"
+    target = command_line.target("slow", how="hang", note=str(note))
+    bundle = command_line.folder / "bundle"
+    process = command_line.start(*build_arguments(sets, [target], bundle))
+    try:
+        assert eventually(lambda: process.poll() is not None or has_text(note))
+        yield process, int(note.read_text())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_a_stopped_build_ends_its_workers_and_leaves_nothing(started, command_line, sent, code):
+    process, worker = started
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert eventually(lambda: not running(worker))
+    left = {item.name for item in command_line.folder.iterdir()}
+    assert left == {"before.toml", "slow.toml", "profiles", "pid", "before", "home"}
+    if sent is signal.SIGINT:
+        assert "Stopped" in err
+        assert "failed" not in err
+        working = command_line.cache_home / "mobilesdk" / "working"
+        assert all(item.suffix == ".lock" for item in working.iterdir())
+
+
+def test_a_killed_build_resumes_and_gives_the_bytes_of_an_undisturbed_one(
+    started, command_line, own_cache, build, sets, monkeypatch
+):
+    process, _ = started
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    target = command_line.target("slow", padding_bytes=5)
+    assert build(target, output="undisturbed").code == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own_cache))
+    assert build(target, output="resumed").code == 0
+    folder = command_line.folder
+    assert tree_hash(folder / "resumed") == tree_hash(folder / "undisturbed")
+    working = own_cache / "mobilesdk" / "working"
+    assert not [item for item in working.iterdir() if item.is_dir()]

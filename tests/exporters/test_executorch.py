@@ -1,0 +1,328 @@
+"""The ExecuTorch exporter, on tiny models that a process of its own exports and runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.form import Needs
+from mobilesdk.core.ledger import Expectation, Ledger
+from mobilesdk.core.model import ModelSummary, ModelWeight
+from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole, WeightScheme
+from mobilesdk.exporters.executorch import PLUGIN, ExecuTorchOptions
+from mobilesdk.numerics.metrics import sqnr_db
+from mobilesdk.runtimes.executorch import PLUGIN as RUNTIME
+from mobilesdk.verify.ledger import build_ledger
+
+# Case → least SQNR in dB of the file against the compressed program.
+RUN = {
+    "float": 100,
+    "portable": 100,
+    "static": 35,
+    "clamped": 28,
+    "percentile": 35,
+    "per_tensor": 35,
+    "joined": 35,
+    "dead": 40,
+    "dynamic": 30,
+    "text": 100,
+    "text8": 35,
+    "text4": 35,
+    "text4_channel": 35,
+}
+COREML = ("coreml", "coreml32")
+REFUSED = {
+    "spectrum": ("conversion-failed", "aten.abs"),
+    "volume": ("compression-incomplete", "module.conv.weight"),
+    "uncalibrated": ("step-failed", "calibration samples"),
+}
+REPEATED = ("static", "joined", "text4", "coreml")
+INT8 = WeightScheme(encoding="linear", bits=8, granularity="per_channel")
+STATIC = ActivationScheme(mode="static", bits=8)
+DYNAMIC = ActivationScheme(mode="dynamic", bits=8)
+
+slow = pytest.mark.slow
+
+
+def export(folder: Path, names: list[str], hash_seed: str) -> Path:
+    """Run the cases in a process of its own."""
+    command = [sys.executable, "-m", "tests.exporters.executorch_cases", str(folder), *names]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    names = [*RUN, *COREML, *REFUSED, "vendor"]
+    return export(tmp_path_factory.mktemp("executorch"), names, "1")
+
+
+def info_of(exported: Path, name: str) -> ArtifactInfo:
+    return RUNTIME.inspect(exported / name / "model.pte")
+
+
+def ledger_of(exported: Path, name: str) -> Ledger:
+    text = (exported / name / "expectation.json").read_text()
+    return build_ledger(Expectation.model_validate_json(text), info_of(exported, name))
+
+
+def sqnr_db(exported: Path, name: str) -> float:
+    """Give the worst SQNR over the outputs."""
+    with np.load(exported / name / "run.npz", allow_pickle=False) as run:
+        pairs = [
+            (run[key], run[key.replace("wanted", "found")])
+            for key in run.files
+            if key.startswith("wanted_")
+        ]
+    return min(
+        10 * np.log10(np.square(a).sum() / (np.square(a - b).sum() + 1e-30)) for a, b in pairs
+    )
+
+
+@slow
+@pytest.mark.parametrize("name", [*RUN, *COREML])
+def test_the_file_holds_what_was_planned(exported: Path, name: str) -> None:
+    assert ledger_of(exported, name).different == ()
+    assert info_of(exported, name).problems == ()
+
+
+@slow
+@pytest.mark.parametrize("name", RUN)
+def test_the_file_computes_what_the_program_computes(exported: Path, name: str) -> None:
+    assert sqnr_db(exported, name) > RUN[name]
+
+
+@slow
+@pytest.mark.parametrize("name", ["static", "percentile", "per_tensor", "dead"])
+def test_a_static_program_is_int8_between_its_borders(exported: Path, name: str) -> None:
+    info = info_of(exported, name)
+
+    assert info.delegates == {"XnnpackBackend": 1}
+    assert [op for op in info.ops if not op.delegate] == []
+    assert [op.type for op in info.ops if op.dtype == "float32"] == ["XNNConvert"]
+
+
+@slow
+def test_clamps_are_no_ops_of_their_own_and_pads_are_int8(exported: Path) -> None:
+    types = {op.type: op.dtype for op in info_of(exported, "static").ops}
+
+    assert "XNNClamp" not in types
+    assert types["XNNStaticConstantPad"] == "int8"
+
+
+@slow
+def test_the_vendors_quantizer_is_seen_to_be_worse(exported: Path) -> None:
+    """It rounds in front of ReLU6, which cuts most of the levels off."""
+    assert sqnr_db(exported, "vendor") < sqnr_db(exported, "clamped") - 10
+
+
+@slow
+def test_ops_without_an_int8_kernel_stay_float_with_a_reason(exported: Path) -> None:
+    text = (exported / "joined" / "expectation.json").read_text()
+    allowed = Expectation.model_validate_json(text).float_op_types
+
+    assert set(allowed) == {"XNNConvert", "XNNSigmoid", "XNNSoftmax"}
+    assert all(allowed.values())
+
+
+@slow
+def test_a_program_that_stayed_float_by_mistake_is_different(exported: Path) -> None:
+    text = (exported / "static" / "expectation.json").read_text()
+    ledger = build_ledger(Expectation.model_validate_json(text), info_of(exported, "float"))
+
+    assert {entry.kind for entry in ledger.different} == {"weight", "op"}
+
+
+@slow
+def test_attention_leaves_one_delegate(exported: Path) -> None:
+    info = info_of(exported, "text4")
+
+    assert info.delegates == {"XnnpackBackend": 1}
+    assert {op.type for op in info.ops if not op.delegate} == {
+        "quantized_decomposed::embedding_byte.out",
+        "aten::mean.out",
+    }
+    assert info.inputs[0].dtype == "int64"
+
+
+@slow
+def test_biases_survive_beside_weights_that_are_all_but_zero(exported: Path) -> None:
+    with np.load(exported / "dead" / "run.npz", allow_pickle=False) as run:
+        error = np.abs(run["wanted_y0"] - run["found_y0"]).max(axis=(0, 2, 3))
+
+    assert error[1] < 0.05
+    assert error[2] < 0.05
+
+
+@slow
+@pytest.mark.parametrize("name", COREML)
+def test_a_core_ml_program_shows_the_package_in_it(exported: Path, name: str) -> None:
+    info = info_of(exported, name)
+
+    assert info.delegates == {"CoreMLBackend": 1}
+    assert info.minimum_os == "iOS 16"
+    assert "conv" in {op.type for op in info.ops}
+    assert RUNTIME.refuses(info) == ""
+    assert RUNTIME.executes_by(info) == "reference"
+
+
+@slow
+@pytest.mark.parametrize(("name", "limit_db"), [("coreml", 40.0), ("coreml32", 100.0)])
+def test_the_package_in_a_core_ml_program_computes_the_same(
+    exported: Path, name: str, limit_db: float
+) -> None:
+    with np.load(exported / name / "run.npz", allow_pickle=False) as run:
+        wanted, found = run["wanted_y0"], run["found_y0"]
+
+    assert found.dtype == np.float32
+    assert sqnr_db(wanted, found) > limit_db
+
+
+@slow
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_stored_is_refused(exported: Path, name: str) -> None:
+    code, word = REFUSED[name]
+    error = json.loads((exported / name / "error.json").read_text())
+
+    assert error["code"] == code
+    assert word in error["message"]
+    assert error["hint"]
+    assert not (exported / name / "model.pte").exists()
+
+
+@slow
+def test_two_processes_write_the_same_bytes(exported: Path, tmp_path: Path) -> None:
+    again = export(tmp_path, [*REPEATED], "2")
+
+    for name in REPEATED:
+        for file in ("model.pte", "expectation.json"):
+            assert (exported / name / file).read_bytes() == (again / name / file).read_bytes()
+
+
+@slow
+def test_efficientnet_lite0_keeps_its_answers_in_int8(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.exporters.executorch_photos", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    measured = json.loads(done.stdout.partition("RESULT")[2])
+
+    assert measured["delegates"] == {"XnnpackBackend": 1}
+    assert measured["outside"] == []
+    assert measured["float_ops"] == {"XNNConvert": 1}
+    assert measured["different"] == []
+    assert measured["size_bytes"] < 5_000_000
+    assert measured["sqnr_db"] > 20
+    assert measured["top1_agreement"] > 0.9
+
+
+def summary(role: WeightRole, shape: tuple[int, ...]) -> ModelSummary:
+    return ModelSummary(
+        contract=Contract(inputs=(), outputs=()),
+        family="other",
+        weights=(ModelWeight(name="w", role=role, shape=shape),),
+        op_counts={},
+        float_size_bytes=0,
+    )
+
+
+def refusals(
+    scheme: WeightScheme,
+    activations: ActivationScheme,
+    role: WeightRole = "linear",
+    shape: tuple[int, ...] = (64, 64),
+    **options: str,
+) -> list[str]:
+    request = Request(weights={role: scheme}, activations=activations)
+    return PLUGIN.refuse(ExecuTorchOptions(**options), request, summary(role, shape))  # type: ignore[arg-type]
+
+
+FLOAT = ActivationScheme()
+BLOCKS = WeightScheme(encoding="linear", bits=4, granularity="per_block", block_size=32)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "activations", "word"),
+    [
+        (INT8, FLOAT, "float activations"),
+        (WeightScheme(bits=16), FLOAT, "no kernels"),
+        (WeightScheme(encoding="palette", bits=4), FLOAT, "no kernels"),
+        (WeightScheme(sparsity=0.5), FLOAT, "zeros"),
+        (BLOCKS, STATIC, "8 bits"),
+        (INT8.model_copy(update={"symmetric": False}), STATIC, "symmetric"),
+        (WeightScheme(encoding="linear", bits=8), DYNAMIC, "per channel"),
+        (BLOCKS.model_copy(update={"block_size": 16}), DYNAMIC, "multiple of 32"),
+        (BLOCKS.model_copy(update={"bits": 8}), DYNAMIC, "int4 blocks"),
+        (INT8, ActivationScheme(mode="static", bits=16), "16-bit"),
+        (WeightScheme(), ActivationScheme(bits=16), "float16"),
+    ],
+)
+def test_xnnpack_refuses_what_it_has_no_kernels_for(
+    scheme: WeightScheme, activations: ActivationScheme, word: str
+) -> None:
+    reasons = refusals(scheme, activations)
+
+    assert len(reasons) == 1
+    assert word in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "activations", "role", "shape"),
+    [
+        (WeightScheme(), FLOAT, "linear", (64, 64)),
+        (INT8, STATIC, "depthwise", (64, 1, 3, 3)),
+        (INT8, DYNAMIC, "conv", (64, 64, 3, 3)),
+        (BLOCKS, DYNAMIC, "linear", (64, 64)),
+        (INT8, DYNAMIC, "embedding", (100, 64)),
+    ],
+)
+def test_xnnpack_takes_what_it_has_kernels_for(
+    scheme: WeightScheme,
+    activations: ActivationScheme,
+    role: WeightRole,
+    shape: tuple[int, ...],
+) -> None:
+    assert refusals(scheme, activations, role, shape) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "shape"), [("depthwise", (512, 1, 3, 3)), ("conv_transpose", (64, 64, 2, 2))]
+)
+def test_dynamic_int8_names_the_roles_it_has_no_kernel_for(
+    role: WeightRole, shape: tuple[int, ...]
+) -> None:
+    assert role in refusals(INT8, DYNAMIC, role, shape)[0]
+
+
+def test_the_other_backends_store_floats_only() -> None:
+    assert "portable" in refusals(INT8, STATIC, backend="portable")[0]
+    assert "float activations only" in refusals(INT8, STATIC, backend="coreml")[0]
+    half = WeightScheme(bits=16)
+    assert refusals(half, FLOAT, backend="coreml") == []
+    assert (
+        "compute_precision"
+        in refusals(half, FLOAT, backend="coreml", compute_precision="float32")[0]
+    )
+
+
+def test_only_static_ranges_need_calibration() -> None:
+    assert PLUGIN.needs(Request(activations=STATIC)) is Needs.CALIBRATION
+    assert PLUGIN.needs(Request(activations=DYNAMIC)) is Needs.NONE

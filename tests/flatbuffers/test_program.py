@@ -1,0 +1,194 @@
+"""The readers of ExecuTorch programs and XNNPACK payloads, on files made by hand."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mobilesdk.core.artifact import WeightInfo
+from mobilesdk.core.scheme import WeightScheme
+from mobilesdk.errors import FileRejected
+from mobilesdk.flatbuffers.executorch import inspect_file, inspect_program
+from mobilesdk.flatbuffers.executorch_folder import pack, unpack
+from mobilesdk.numerics.fingerprint import fingerprint
+from tests.flatbuffers.pte_files import Scalar, i32, program, u32, union
+
+FLOATS = np.arange(-6, 6, dtype=np.float32).reshape(3, 4)
+FILE = program(FLOATS.tobytes(), 1, (3, 4))
+
+
+def weight_of(data: bytes) -> WeightInfo:
+    (weight,) = inspect_program(memoryview(data)).weights
+    return weight
+
+
+def test_ops_delegates_and_tensors_are_listed() -> None:
+    info = inspect_program(memoryview(FILE))
+
+    assert [(op.type, op.dtype, op.delegate) for op in info.ops] == [
+        ("XNNFullyConnected", "float32", "XnnpackBackend")
+    ]
+    assert info.delegates == {"XnnpackBackend": 1}
+    assert [(tensor.name, tensor.shape, tensor.dtype) for tensor in info.inputs] == [
+        ("input_0", (1, 4), "float32")
+    ]
+    assert info.outputs[0].shape == (1, 3)
+    assert info.size_bytes == len(FILE)
+
+
+def test_float_weights() -> None:
+    weight = weight_of(FILE)
+
+    assert weight.scheme == WeightScheme()
+    assert weight.size_bytes == FLOATS.nbytes
+    assert weight.fingerprint == fingerprint(FLOATS)
+
+
+def test_int8_weights_per_channel() -> None:
+    integers = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
+    scales = np.array([0.5, 1.0, 2.0], np.float32)
+    channels = union(1, [None, i32(0), u32(2), u32(3)])
+
+    weight = weight_of(program(integers.tobytes(), 6, (3, 4), channels, scales.tobytes()))
+
+    assert weight.scheme == WeightScheme(encoding="linear", bits=8, granularity="per_channel")
+    assert weight.size_bytes == 12 + 12
+    assert weight.fingerprint == fingerprint(integers * scales[:, None])
+
+
+def test_int8_weights_per_tensor_with_a_zero_point() -> None:
+    integers = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
+
+    weight = weight_of(program(integers.tobytes(), 3, (3, 4), union(2, [Scalar("f", 0.5), i32(3)])))
+
+    assert weight.scheme == WeightScheme(encoding="linear", bits=8, symmetric=False)
+    assert weight.fingerprint == fingerprint((integers.astype(np.float32) - 3) * 0.5)
+
+
+def test_int4_weights_in_blocks_with_bfloat16_scales() -> None:
+    integers = np.arange(-6, 6).reshape(3, 4)
+    packed = (integers[:, ::2] + 8) | (integers[:, 1::2] + 8) << 4
+    scales = np.array([[0.5, 1.0], [2.0, 0.25], [4.0, 1.5]], np.float32)
+    halves = (scales.view(np.uint32) >> 16).astype(np.uint16)
+    blocks = union(4, [None, i32(0), i32(2), None, u32(2), u32(6)])
+
+    weight = weight_of(
+        program(packed.astype(np.uint8).tobytes(), 10, (3, 4), blocks, halves.tobytes())
+    )
+
+    assert weight.scheme == WeightScheme(
+        encoding="linear", bits=4, granularity="per_block", block_size=2
+    )
+    assert weight.size_bytes == 6 + 12
+    assert weight.fingerprint == fingerprint(integers * scales.repeat(2, axis=1))
+
+
+def test_a_scaled_weight_has_another_fingerprint() -> None:
+    scaled = weight_of(program((FLOATS * 1.01).tobytes(), 1, (3, 4)))
+
+    assert scaled.fingerprint.distance(weight_of(FILE).fingerprint) > 0.005
+
+
+def test_weights_that_are_not_finite_are_a_problem() -> None:
+    broken = FLOATS.copy()
+    broken[0, 0] = np.inf
+
+    info = inspect_program(memoryview(program(broken.tobytes(), 1, (3, 4))))
+
+    assert not info.weights[0].finite
+    assert "not finite" in info.problems[0]
+
+
+@pytest.mark.parametrize("kept", [0, 4, 39, 200, len(FILE) - 1])
+def test_a_file_that_is_cut_off_is_rejected(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "cut.pte"
+    path.write_bytes(FILE[:kept])
+
+    with pytest.raises(FileRejected):
+        inspect_file(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "quantization"),
+    [
+        ((3, 5), None),
+        ((3, 4), union(1, [None, i32(7), u32(2), u32(3)])),
+        ((3, 4), union(1, [None, i32(0), u32(9), u32(3)])),
+        ((0, 4), None),
+        ((1,) * 9, None),
+    ],
+)
+def test_shapes_and_scales_that_do_not_fit_are_rejected(
+    shape: tuple[int, ...], quantization: list[object] | None
+) -> None:
+    data = program(FLOATS.tobytes(), 6 if quantization else 1, shape, quantization, bytes(12))
+
+    with pytest.raises(FileRejected):
+        inspect_program(memoryview(data))
+
+
+def test_weights_cannot_decode_to_more_than_a_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many values over the same bytes would otherwise take any amount of time."""
+    monkeypatch.setattr("mobilesdk.flatbuffers.executorch._DECODED_PER_BYTE", 0)
+
+    with pytest.raises(FileRejected, match="decode to more"):
+        inspect_program(memoryview(FILE))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, len(FILE) - 1), st.integers(0, 255), st.integers(0, 2**32 - 1))
+def test_a_changed_file_is_read_or_rejected(place: int, byte: int, word: int) -> None:
+    changed = bytearray(FILE)
+    changed[place] = byte
+    if place + 4 <= len(changed) and byte % 2:
+        struct.pack_into("<I", changed, place, word)
+
+    with suppress(FileRejected):
+        inspect_program(memoryview(bytes(changed)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_junk_behind_a_true_header_is_read_or_rejected(junk: bytes) -> None:
+    with suppress(FileRejected):
+        inspect_program(memoryview(FILE[:60] + junk))
+
+
+FILES = {
+    PurePosixPath("model.mlpackage/Manifest.json"): b"{}",
+    PurePosixPath("model.mlpackage/Data/weights.bin"): bytes(range(256)),
+    PurePosixPath("metadata.json"): b'{"identifier": "x"}',
+}
+
+
+def test_a_packed_folder_comes_back() -> None:
+    unpacked = unpack(memoryview(pack(FILES)))
+
+    assert {path: bytes(content) for path, content in unpacked.items()} == FILES
+    assert pack(dict(reversed(FILES.items()))) == pack(FILES)
+
+
+@pytest.mark.parametrize("name", ["..", "", "a/b", "a\\b"])
+def test_a_packed_folder_cannot_name_files_outside(name: str) -> None:
+    payload = pack({PurePosixPath("inner"): b"x"})
+    forged = payload.replace(b'"renni"', f'"{name}"'.replace("\\", "\\\\")[::-1].encode())
+
+    with pytest.raises(FileRejected):
+        unpack(memoryview(forged))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_changed_folder_is_read_or_rejected(data: st.DataObject) -> None:
+    payload = bytearray(pack(FILES))
+    place = data.draw(st.integers(0, len(payload) - 1))
+    payload[place] = data.draw(st.integers(0, 255))
+
+    with suppress(FileRejected):
+        unpack(memoryview(bytes(payload)))

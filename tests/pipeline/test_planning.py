@@ -1,0 +1,147 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import LINEAR, PLUGINS
+
+
+@pytest.fixture
+def plan(command_line, sets):
+    def run(*targets, arguments=(), calibration=True):
+        given = ["--calibration", sets / "calibration.npz"] if calibration else []
+        return command_line(*plan_arguments(targets), *given, *arguments, "--json")
+
+    return run
+
+
+def plan_arguments(targets):
+    return [
+        "plan",
+        LINEAR,
+        *(part for target in targets for part in ("--target", target)),
+        *(part for plugin in PLUGINS for part in ("--plugin", plugin)),
+    ]
+
+
+def grid(times=1):
+    return [{"method": "grid"}] * times
+
+
+def test_a_plan_lists_the_steps_of_every_target(plan, command_line):
+    target = command_line.target("tier", profile="grid", compress=grid())
+    result = plan(target)
+    assert result.code == 0, result.err
+    (variant,) = result.json["variants"]
+    assert [step["title"] for step in variant["steps"]] == ["grid", "export plain", "verify"]
+    assert (variant["model"], variant["target"], variant["profile"]) == ("linear", "tier", "grid")
+    assert result.json["problems"] == []
+
+
+def test_every_problem_is_told_at_once(plan, command_line):
+    twice = command_line.target("twice", profile="twice", compress=grid(2))
+    refused = command_line.target("refused", note="refused")
+    (command_line.folder / "broken.toml").write_text("schema_version = 1\nid = 7\n")
+    result = plan(
+        twice,
+        refused,
+        "aple-ane",
+        command_line.folder / "broken.toml",
+        arguments=["--evaluation", "nowhere.npz"],
+        calibration=False,
+    )
+    assert result.code == 2
+    problems = "\n".join(result.json["problems"])
+    assert "grid cannot follow: the model is quantized already" in problems
+    assert "linear for refused: it stores no notes" in problems
+    assert "did you mean 'apple-ane'?" in problems
+    assert "broken.toml:2" in problems
+    assert "the evaluation set nowhere.npz does not exist" in problems
+    assert "grid needs a calibration set; give --calibration" in problems
+
+
+def test_a_build_refuses_a_plan_with_problems(build, command_line):
+    result = build("aple-ane", command_line.target("refused", note="refused"))
+    assert result.code == 2
+    assert "The plan has 2 problem(s):" in result.err
+    assert not (command_line.folder / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"method": "quantize_weights"}] * 2, "cannot follow: the model is"),
+        (
+            [{"method": "quantize_weights"}, {"method": "sparsify", "ratio": 0.5}],
+            "sparsify cannot follow: the model is",
+        ),
+    ],
+)
+def test_the_shipped_methods_refuse_orders_that_make_no_sense(plan, command_line, steps, message):
+    target = command_line.target("tier", profile="nonsense", compress=steps)
+    result = plan(target)
+    assert result.code == 2
+    assert message in "\n".join(result.json["problems"])
+
+
+def test_a_missing_toolchain_is_exit_code_3_with_the_line_that_installs_it(
+    plan, build, command_line
+):
+    absent = command_line.target("absent", profile="absent", compress=[{"method": "absent"}])
+    good = command_line.target("good")
+    result = plan(absent, good)
+    assert result.code == 3
+    assert result.json["missing_tools"] == {
+        "Not installed: no-such-toolchain.": "pip install 'mobilesdk[absent]'"
+    }
+    assert {variant["target"] for variant in result.json["variants"]} == {"absent", "good"}
+    result = build(absent, good)
+    assert (result.code, "pip install 'mobilesdk[absent]'" in result.err) == (3, True)
+    assert not (command_line.folder / "bundle").exists()
+
+
+def test_what_two_targets_share_is_one_step(plan, command_line):
+    one = command_line.target("one", profile="grid", compress=grid())
+    two = command_line.target("two", profile="grid", padding_bytes=3)
+    first, second = plan(one, two).json["variants"]
+    assert first["steps"][0]["key"] == second["steps"][0]["key"]
+    assert first["steps"][0]["shared_by"] == 2
+    assert first["steps"][1]["key"] != second["steps"][1]["key"]
+
+
+def test_two_targets_of_one_name_are_refused(plan, command_line, tmp_path):
+    target = command_line.target("tier")
+    result = plan(target, target)
+    assert "two targets are named 'tier'" in result.json["problems"]
+
+
+def test_a_family_that_a_tier_does_not_get_is_refused_only_if_asked_for(plan, command_line):
+    target = command_line.target("tier")
+    reason = 'default = { unsupported = "too slow" }'
+    target.write_text(target.read_text().replace('default = "plain"', reason))
+    result = plan(target)
+    assert result.json["problems"] == ["linear for tier: too slow"]
+    result = plan()  # every shipped target in reach
+    assert result.code == 0, result.out
+    assert all(entry["reason"] for entry in result.json["unreachable"])
+    assert len(result.json["variants"]) >= 5
+
+
+def test_a_plan_has_the_same_bytes_under_any_hash_seed(command_line, sets):
+    outputs = set()
+    for seed in ("1", "2"):
+        outputs.add(
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "mobilesdk", *map(str, plan_arguments(()))),
+                    *("--calibration", sets / "calibration.npz", "--json"),
+                ],
+                env=os.environ | {"PYTHONHASHSEED": seed},
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
+    assert len(outputs) == 1
+    assert json.loads(outputs.pop())["variants"]

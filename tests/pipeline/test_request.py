@@ -1,0 +1,136 @@
+import json
+
+import pytest
+
+from mobilesdk.bundle.manifest import read_manifest
+from mobilesdk.errors import InvalidContract, UsageError
+from mobilesdk.pipeline.request import name_of, read_contract, read_project
+from tests.conftest import PLUGINS, STAND_INS
+
+
+def write(folder, text):
+    path = folder / "mobilesdk.toml"
+    path.write_text(f"schema_version = 1\n{text}")
+    return path
+
+
+def test_paths_of_a_project_are_relative_to_its_file(tmp_path):
+    path = write(
+        tmp_path,
+        'targets = ["apple-ane", "tiers/mine.toml"]\n'
+        '[[models]]\nmodel = "nets/vision.py:build"\ncalibration = "data/photos"\n'
+        '[[models]]\nname = "text"\nmodel = "package.text:build"\n'
+        'profiles = { apple-ane = "fp16" }\nbudget = { any = { min_sqnr_db = 30 } }\n',
+    )
+    (vision, text), targets = read_project(path)
+    assert targets == ("apple-ane", str(tmp_path / "tiers/mine.toml"))
+    assert (vision.name, vision.reference) == ("vision", f"{tmp_path / 'nets/vision.py'}:build")
+    assert vision.calibration == tmp_path / "data" / "photos"
+    assert (text.name, text.reference) == ("text", "package.text:build")
+    assert text.profiles == {"apple-ane": "fp16"}
+    assert text.budget.any.min_sqnr_db == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modles = []\n", "modles"),
+        ('[[models]]\nmodel = "a.py:b"\ncalibrate = "x"\n', r"models\.0\.calibrate"),
+        ('[[models]]\nmodel = "a.py:b"\n[[models]]\nmodel = "b/a.py:c"\n', "two models one name"),
+        ('[[models]]\nmodel = "a.py:b"\nname = "../up"\n', "cannot name a model"),
+        ("[[models]\n", "no TOML"),
+        ('[[models]]\nmodel = "a.py"\n', "is no model"),
+    ],
+)
+def test_a_project_that_does_not_hold_to_its_schema_is_refused(tmp_path, text, message):
+    with pytest.raises(UsageError, match=message):
+        read_project(write(tmp_path, text))
+
+
+def test_a_project_of_another_schema_version_is_refused(tmp_path):
+    path = tmp_path / "mobilesdk.toml"
+    path.write_text('schema_version = 2\n[[models]]\nmodel = "a.py:b"\n')
+    with pytest.raises(UsageError, match="schema_version"):
+        read_project(path)
+
+
+def test_a_missing_project_says_what_to_give(tmp_path):
+    with pytest.raises(UsageError, match="No MODEL was given"):
+        read_project(tmp_path / "mobilesdk.toml")
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [("a/b/net.py:build", "net"), ("package.module:build", "module"), ("net.py:build", "net")],
+)
+def test_a_model_is_named_after_its_file_or_module(reference, name):
+    assert name_of(reference) == name
+
+
+@pytest.mark.parametrize("reference", ["", "net.py", ":build", "a/b:c", "..:x"])
+def test_what_names_no_model_is_refused(reference):
+    with pytest.raises(UsageError, match="is no model"):
+        name_of(reference)
+
+
+def test_a_contract_that_does_not_hold_to_its_schema_is_refused(tmp_path):
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps({"inputs": [{"name": "x"}], "outputs": []}))
+    with pytest.raises(InvalidContract, match=r"inputs\.0\.shape"):
+        read_contract(path)
+    with pytest.raises(InvalidContract, match="cannot be read"):
+        read_contract(tmp_path / "none")
+
+
+def project(command_line, sets, more=""):
+    command_line.target("tier", budget="[budget.any]\nmax_size_bytes = 1\n")
+    command_line.target("other", profile="calm", budget="")
+    write(
+        command_line.folder,
+        'targets = ["tier.toml", "other.toml"]\n[[models]]\n'
+        f'model = "{STAND_INS / "linear.py"}:build"\n'
+        f'calibration = "{sets / "calibration.npz"}"\nevaluation = "{sets / "evaluation.npz"}"\n'
+        + more,
+    )
+
+
+def build(command_line, monkeypatch, *arguments):
+    monkeypatch.chdir(command_line.folder)
+    plugins = [part for plugin in PLUGINS for part in ("--plugin", plugin)]
+    output = command_line.folder / "bundle"
+    return command_line("build", *plugins, "--output", output, "--overwrite", *arguments)
+
+
+def overrides(command_line):
+    manifest = read_manifest(command_line.folder / "bundle")
+    return {v.target: (v.profile, v.overrides) for v in manifest.models[0].variants}
+
+
+def test_what_a_project_overrides_stands_in_the_manifest(command_line, sets, monkeypatch):
+    project(command_line, sets, 'profiles = { tier = "calm" }\n')
+    result = build(command_line, monkeypatch)
+    assert result.code == 0, result.err
+    assert overrides(command_line) == {"tier": ("calm", ("profile",)), "other": ("calm", ())}
+
+    project(command_line, sets, "budget = { any = { max_size_bytes = 100_000 } }\n")
+    result = build(command_line, monkeypatch)
+    assert result.code == 0, result.err
+    assert overrides(command_line) == {
+        "tier": ("plain", ("budget",)),
+        "other": ("calm", ("budget",)),
+    }
+
+
+def test_a_profile_for_a_target_that_does_not_exist_is_refused(command_line, sets, monkeypatch):
+    project(command_line, sets, 'profiles = { teir = "calm" }\n')
+    result = build(command_line, monkeypatch)
+    assert (result.code, "did you mean 'tier'?" in result.err) == (2, True)
+    project(command_line, sets, 'profiles = { other = "calm" }\n')
+    result = build(command_line, monkeypatch, "--target", command_line.folder / "tier.toml")
+    assert result.code == 1, result.err  # its own profile's budget of 1 byte
+
+
+def test_a_set_without_a_model_is_refused(command_line, sets, monkeypatch):
+    project(command_line, sets)
+    result = build(command_line, monkeypatch, "--calibration", sets / "calibration.npz")
+    assert (result.code, "without a MODEL" in result.err) == (2, True)
