@@ -7,6 +7,7 @@ from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.targets import AnyBudget, Budget, ClassBudget, ValueBudget
 from mobilesdk.verify import judge, verification
+from mobilesdk.verify.gates import never_evaluated
 
 FIGURES = {
     "sqnr_db": 25.0,
