@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from mobilesdk.coreml.constexpr import is_constexpr
-from mobilesdk.coreml.interpret import Argument, CompiledBlock, Source, Step
+from mobilesdk.coreml.interpret import FAULTS, Argument, CompiledBlock, Source, Step
 from mobilesdk.coreml.literals import Literals
 from mobilesdk.coreml.ops.arguments import AS_IS, MAY_BE_LARGE
 from mobilesdk.coreml.ops.registry import BLOCK_SIZE, RESULTS, Op, find, find_blocked
@@ -125,7 +125,7 @@ class Compiler:
 def _known(operation: Operation, argument: Argument) -> Any:
     try:
         return argument.get([])
-    except (ValueError, RuntimeError, TypeError) as error:
+    except FAULTS as error:
         where = f"{operation.type} {operation.name}"
         raise ArtifactInvalid(f"{where}: its argument {argument.name}: {error}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,11 @@ class Executable:
         self.input_names = tuple(
             item.name for item in body.inputs if not isinstance(item.type, StateType)
         )
+        self._states = {
+            item.name: item.type.wrapped
+            for item in body.inputs
+            if isinstance(item.type, StateType) and isinstance(item.type.wrapped, TensorType)
+        }
         self._types = _result_types(body.block.walk(), body.inputs)
         self.output_names = body.block.outputs
         if not self.unverifiable:
@@ -69,12 +74,7 @@ class Executable:
 
     def new_states(self) -> States:
         """Give states for a new sequence of runs, filled with zeros."""
-        return {
-            name: State(
-                carry(np.zeros(wrapped.static_shape(), wrapped.element.numpy), wrapped.element)
-            )
-            for name, wrapped in self._state_types().items()
-        }
+        return {name: State(_zeros(wrapped)) for name, wrapped in self._states.items()}
 
     def predict(
         self,
@@ -137,7 +137,7 @@ class Executable:
 
     def _arguments(self, inputs: Mapping[str, Any], states: States) -> list[Any]:
         _same_names("inputs", inputs, self.input_names)
-        _same_names("states", states, self._state_types())
+        _same_names("states", states, self._states)
         return [
             states[name] if name in states else self._carried(declared, inputs[name])
             for name, declared in self._declared.items()
@@ -150,6 +150,8 @@ class Executable:
         array = np.asarray(given)
         if feature is not None and feature.color_layout is not None:
             array = planes(array, feature)
+        if declared.type.shape == () and array.shape == (1,):  # how Core ML passes a scalar
+            array = array.reshape(())
         value = _convert(declared.name, array, declared.type.element)
         if declared.type.element is ElementType.FLOAT16 and self.precision.rounds:
             value = round_float16(value)
@@ -182,20 +184,17 @@ class Executable:
 
         return observe
 
-    def _state_types(self) -> dict[str, TensorType]:
-        return {
-            name: item.type.wrapped
-            for name, item in self._declared.items()
-            if isinstance(item.type, StateType) and isinstance(item.type.wrapped, TensorType)
-        }
-
 
 def use_threads(count: int) -> None:
     """Let all computation of this process use so many threads."""
     torch.set_num_threads(count)
 
 
-def _result_types(operations: Any, inputs: tuple[NamedType, ...]) -> dict[str, Any]:
+def _zeros(of: TensorType) -> Tensor:
+    return carry(np.zeros(of.static_shape(), of.element.numpy), of.element)
+
+
+def _result_types(operations: Iterable[Operation], inputs: tuple[NamedType, ...]) -> dict[str, Any]:
     types = {item.name: item.type for item in inputs}
     for operation in operations:
         types.update((item.name, item.type) for item in operation.outputs)
@@ -206,7 +205,7 @@ def _named(features: tuple[Feature, ...], name: str) -> Feature | None:
     return next((item for item in features if item.name == name), None)
 
 
-def _same_names(what: str, given: Mapping[str, Any], wanted: Any) -> None:
+def _same_names(what: str, given: Mapping[str, Any], wanted: Iterable[str]) -> None:
     missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     if missing or unknown:
         raise UsageError(

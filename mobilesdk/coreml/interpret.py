@@ -15,6 +15,16 @@ from mobilesdk.errors import ArtifactInvalid
 
 # Called with the operation, the name of the result and its value as carried.
 Observer = Callable[[Operation, str, Any], None]
+# What torch, numpy and Python raise for arguments that an operation cannot take.
+FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 # Where a value comes from: a slot of the run, or a constant.
 Source = int | Callable[[], Any]
 
@@ -125,7 +135,7 @@ class Step:
             results = self.function(**self._arguments(run))
             for (slot, check), value in zip(self.outputs, self._listed(results), strict=True):
                 slots[slot] = check(value)
-        except (ValueError, RuntimeError, IndexError, TypeError, ArithmeticError) as error:
+        except FAULTS as error:
             raise ArtifactInvalid(
                 f"{self.operation.type} {self.operation.name}: {error}"
             ) from error

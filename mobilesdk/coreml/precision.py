@@ -92,7 +92,7 @@ def carry(values: NDArray[Any], element: ElementType) -> Tensor:
 
 def hand_out(value: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Copy a carried value into an array of a type that holds it."""
-    with np.errstate(over="ignore"):  # unrounded values of an uncounted range end as infinities
+    with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite
         return np.array(value.numpy(), dtype=dtype, order="C", copy=True)
 
 

@@ -113,6 +113,7 @@ class Function:
     states: dict[str, Typed] = field(default_factory=dict)
     opset: str = "CoreML8"
     images: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, Typed] = field(default_factory=dict)  # outputs that are images
     weights: WeightFile = field(default_factory=WeightFile)
     body: Block = field(init=False)
 
@@ -126,9 +127,12 @@ class Function:
         body = write_bytes(3, entry(self.opset, self.body.content()))
         return inputs + write_bytes(2, self.opset.encode()) + body
 
-    def features(self, inputs_field: int) -> bytes:
+    def features(self, inputs_field: int, outputs_field: int) -> bytes:
+        described = ((inputs_field, self.inputs), (outputs_field, self.pictures))
         return b"".join(
-            write_bytes(inputs_field, self._feature(name, of)) for name, of in self.inputs.items()
+            write_bytes(place, self._feature(name, of))
+            for place, features in described
+            for name, of in features.items()
         )
 
     def _feature(self, name: str, of: Typed) -> bytes:
@@ -148,10 +152,10 @@ def write(root: Path, function: Function, **others: Function) -> Path:
     program = number(1, 1) + b"".join(
         write_bytes(2, entry(name, item.message())) for name, item in functions.items()
     )
-    description = function.features(1)
+    description = function.features(1, 10)
     if others:
         description = b"".join(
-            write_bytes(20, write_bytes(1, name.encode()) + item.features(2))
+            write_bytes(20, write_bytes(1, name.encode()) + item.features(2, 3))
             for name, item in functions.items()
         ) + write_bytes(21, b"main")
     model = number(1, 9) + write_bytes(2, description) + write_bytes(502, program)

@@ -291,6 +291,24 @@ def test_grayscale_images_have_one_plane(tmp_path: Path) -> None:
     assert_array_equal(run(tmp_path, made, image)[0, 0], image)
 
 
+@pytest.mark.parametrize(("layout", "order"), [("rgb", [0, 1, 2]), ("bgr", [2, 1, 0])])
+def test_images_are_given_as_whole_pixels(tmp_path: Path, layout: str, order: list[int]) -> None:
+    shape = (1, 3, 1, 2)
+    made = function(shape=shape, images={"y": layout}, pictures={"y": (HALF, shape)})
+    made.body.op("mul", {"y": (HALF, shape)}, x="x", y=np.float16(1.5))
+    x = np.array([[[[-3, 1]], [[2, 3]], [[200, 5]]]], np.float16)
+    found = run(tmp_path, made, x)
+    assert found.dtype == np.uint8
+    # halves go to even: 1.5 to 2, 4.5 to 4, 7.5 to 8
+    assert_array_equal(found, np.array([[[0, 3, 255], [2, 4, 8]]])[..., order])
+
+
+def test_scalars_come_as_core_ml_passes_them(tmp_path: Path) -> None:
+    made = function(SINGLE, ())
+    made.body.op("square", {"y": (SINGLE, ())}, x="x")
+    assert run(tmp_path, made, np.array([3], np.float32)) == 9
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
