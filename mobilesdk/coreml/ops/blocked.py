@@ -1,6 +1,6 @@
 """Sums of products with partial sums in float16: how far a device that adds so may be away.
 
-After every ``block_size`` products the partial sum is rounded to float16. Sums inside a block are
+After every ``products_per_sum`` products the partial sum is rounded to float16. Sums inside a block are
 float32. Operations that are not here keep float32 sums in every mode.
 """
 
@@ -20,22 +20,29 @@ from mobilesdk.coreml.precision import round_float16
 
 @accumulation("matmul")
 def matmul(
-    *, x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False, block_size: int
+    *,
+    x: Tensor,
+    y: Tensor,
+    transpose_x: bool = False,
+    transpose_y: bool = False,
+    products_per_sum: int,
 ) -> Tensor:
     """Multiply matrices."""
     left = x.mT if transpose_x and x.dim() > 1 else x
     right = y.mT if transpose_y and y.dim() > 1 else y
     if not left.is_floating_point() and not right.is_floating_point():
         return torch.matmul(left, right)
-    return _product(left.float(), right.float(), block_size)
+    return _product(left.float(), right.float(), products_per_sum)
 
 
 @accumulation("linear")
-def linear(*, x: Tensor, weight: Tensor, bias: Tensor | None = None, block_size: int) -> Tensor:
+def linear(
+    *, x: Tensor, weight: Tensor, bias: Tensor | None = None, products_per_sum: int
+) -> Tensor:
     """Multiply with the transpose of weight, and add bias."""
     if not x.is_floating_point():
         return functional.linear(x, weight, bias)
-    product = _product(x, weight.mT, block_size)
+    product = _product(x, weight.mT, products_per_sum)
     return product if bias is None else product + bias
 
 
@@ -46,15 +53,15 @@ def scaled_dot_product_attention(
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None = None,
-    block_size: int,
+    products_per_sum: int,
 ) -> Tensor:
     """Attend; both products are summed in blocks."""
-    scores = _product(query, key.mT, block_size) / math.sqrt(query.shape[-1])
+    scores = _product(query, key.mT, products_per_sum) / math.sqrt(query.shape[-1])
     if attn_mask is not None and attn_mask.dtype is torch.bool:
         scores = scores.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return _product(torch.softmax(scores, -1), value, block_size)
+    return _product(torch.softmax(scores, -1), value, products_per_sum)
 
 
 @accumulation("conv")
@@ -68,7 +75,7 @@ def conv(
     pad: Ints = (),
     dilations: Ints | None = None,
     groups: int = 1,
-    block_size: int,
+    products_per_sum: int,
 ) -> Tensor:
     """Convolve; products are summed channel by channel, each in the order of the kernel."""
     axes = x.dim() - 2
@@ -83,17 +90,17 @@ def conv(
     windows = windows.flatten(2, 1 + axes).flatten(3).unflatten(1, (groups, -1))
     windows = windows.transpose(2, 3).flatten(3)
     kernels = weight.reshape(groups, weight.shape[0] // groups, -1).mT
-    result = _product(windows, kernels, block_size).mT
+    result = _product(windows, kernels, products_per_sum).mT
     result = result.reshape(x.shape[0], weight.shape[0], *sizes)
     return result if bias is None else result + bias.reshape(-1, *[1] * axes)
 
 
-def _product(left: Tensor, right: Tensor, block_size: int) -> Tensor:
+def _product(left: Tensor, right: Tensor, products_per_sum: int) -> Tensor:
     depth = left.shape[-1]
     row_wise = right.dim() > 1
     total = torch.zeros(())
-    for start in range(0, depth, block_size):
-        stop = min(start + block_size, depth)
+    for start in range(0, depth, products_per_sum):
+        stop = min(start + products_per_sum, depth)
         part = right[..., start:stop, :] if row_wise else right[start:stop]
         total = round_float16(total + torch.matmul(left[..., start:stop], part))
     return total

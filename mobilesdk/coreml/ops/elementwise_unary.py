@@ -89,15 +89,24 @@ def threshold(*, x: Tensor, alpha: float) -> Tensor:
 @op("cast")
 def cast(*, x: Tensor, dtype: str) -> Tensor:
     """Convert the type: floats to integers towards zero, integers to fewer bits by wrapping."""
-    if dtype not in _CAST_NAMES and dtype not in set(ElementType):
-        raise OpError(f"the type {dtype!r} is not known")
-    element = _CAST_NAMES.get(dtype) or ElementType(dtype)
+    element = named_element(dtype)
     if element is ElementType.BOOL:
         return x != 0
     if element.is_float:
         return x if x.is_floating_point() else x.to(carrier(element))
     whole = x.trunc().to(torch.int64) if x.is_floating_point() else x.to(torch.int64)
     return _wrap(whole, element)
+
+
+def named_element(name: str) -> ElementType:
+    """Give the element type that MIL calls so in an argument.
+
+    Raises:
+        OpError: There is none.
+    """
+    if name not in _CAST_NAMES and name not in set(ElementType):
+        raise OpError(f"the type {name!r} is not known")
+    return _CAST_NAMES.get(name) or ElementType(name)
 
 
 def _wrap(whole: Tensor, element: ElementType) -> Tensor:

@@ -15,7 +15,7 @@ from mobilesdk.coreml.ops.arguments import Converter, converter
 
 Kind = Literal["float", "move", "structural"]
 # Parameters that the executor fills in.
-BLOCKS, RESULTS, BLOCK_SIZE = "blocks", "results", "block_size"
+BLOCKS, RESULTS, BLOCK_SIZE = "blocks", "results", "products_per_sum"
 _SUPPLIED = {BLOCKS, RESULTS, BLOCK_SIZE}
 _FIRST_IOS = 15
 
@@ -84,7 +84,7 @@ def op(
 def accumulation(name: str) -> Callable[[Function], Function]:
     """Register a function that computes an operation with rounded partial sums.
 
-    It has the parameters of the operation, and ``block_size``.
+    It has the parameters of the operation, and ``products_per_sum``.
     """
 
     def register(function: Function) -> Function:

@@ -33,6 +33,27 @@ def slice_by_index(
     return x.squeeze(squeezed) if squeezed else x
 
 
+@op("slice_update", kind="move", since=18)
+def slice_update(
+    *,
+    x: Tensor,
+    update: Tensor,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None = None,
+    begin_mask: Bools | None = None,
+    end_mask: Bools | None = None,
+    squeeze_mask: Bools | None = None,
+) -> Tensor:
+    """Replace what `slice_by_index` would take."""
+    ranges = index_ranges(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
+    for axis, flag in enumerate(squeeze_mask or ()):
+        if flag:
+            update = update.unsqueeze(axis)
+    index = torch.meshgrid(*(torch.tensor(list(part)) for part in ranges), indexing="ij")
+    return x.index_put([places.to(torch.int64) for places in index], update)
+
+
 @op("slice_by_size", kind="move")
 def slice_by_size(*, x: Tensor, begin: Ints, size: Ints) -> Tensor:
     """Take ``size`` elements from ``begin`` on along each axis; -1 takes all that follow."""

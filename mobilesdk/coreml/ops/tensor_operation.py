@@ -57,6 +57,53 @@ def fill(*, shape: Ints, value: Tensor | None = None) -> Tensor:
     return torch.zeros(shape) if value is None else value.reshape(()).repeat(shape)
 
 
+@op("fill_like", kind="move", since=16)
+def fill_like(*, ref_tensor: Tensor, value: Tensor | None = None) -> Tensor:
+    """Give a tensor of one value, 0.0 by default, in the shape of another."""
+    return fill(shape=tuple(ref_tensor.shape), value=value)
+
+
+@op("range_1d")
+def range_1d(*, end: Tensor, start: Tensor, step: Tensor) -> Tensor:
+    """Give start, start + step … up to end, which is not reached."""
+    values = torch.arange(start.item(), end.item(), step.item(), dtype=torch.float64)
+    return values.to(end.dtype)
+
+
+@op("one_hot", kind="move")
+def one_hot(
+    *,
+    indices: Tensor,
+    one_hot_vector_size: int,
+    axis: int = -1,
+    on_value: Tensor | None = None,
+    off_value: Tensor | None = None,
+) -> Tensor:
+    """Give on_value (1) at each index along a new axis and off_value (0) elsewhere."""
+    on = torch.tensor(1) if on_value is None else on_value.reshape(())
+    off = torch.tensor(0) if off_value is None else off_value.reshape(())
+    hot = indices.to(torch.int64).unsqueeze(-1) == torch.arange(one_hot_vector_size)
+    return torch.where(hot, on, off).movedim(-1, axis)
+
+
+@op("non_zero", kind="move")
+def non_zero(*, x: Tensor) -> Tensor:
+    """Give the coordinates of all elements that are not 0, shape [count, rank]."""
+    return torch.nonzero(x)
+
+
+@op("band_part", kind="move")
+def band_part(*, x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
+    """Keep the diagonal of the last two axes, so many below it and above it (-1: all)."""
+    away = torch.arange(x.shape[-1]) - torch.arange(x.shape[-2]).unsqueeze(1)
+    kept = torch.ones_like(away, dtype=torch.bool)
+    if lower >= 0:
+        kept &= -away <= lower
+    if upper >= 0:
+        kept &= away <= upper
+    return torch.where(kept, x, torch.zeros_like(x))
+
+
 @op("pad", kind="move")
 def pad(*, x: Tensor, pad: Ints, mode: str = "constant", constant_val: float = 0.0) -> Tensor:
     """Add elements before and after the last axes: a constant, a reflection, or the edge."""

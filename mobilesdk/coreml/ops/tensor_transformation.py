@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 
-from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.arguments import Bools, Ints, Tensors
 from mobilesdk.coreml.ops.registry import op
 
 
@@ -18,6 +20,24 @@ def reshape(*, x: Tensor, shape: Ints) -> Tensor:
         for index, size in enumerate(shape)
     ]
     return x.reshape(sizes)
+
+
+@op("reshape_like", kind="move", since=16)
+def reshape_like(
+    *, x: Tensor, ref_tensors: Tensors, begins: Ints, ends: Ints, end_masks: Bools
+) -> Tensor:
+    """Give x the shape made of parts of the shapes of tensors; a masked end is the last axis."""
+    sizes: list[int] = []
+    for tensor, begin, end, is_open in zip(ref_tensors, begins, ends, end_masks, strict=True):
+        sizes += tensor.shape[begin : None if is_open else end]
+    return x.reshape(sizes)
+
+
+@op("flatten2d", kind="move")
+def flatten2d(*, x: Tensor, axis: int = 1) -> Tensor:
+    """Join the axes before one, and the others, to a matrix."""
+    rows = prod(x.shape[: axis + x.dim() if axis < 0 else axis])
+    return x.reshape(rows, x.numel() // rows if rows else 0)
 
 
 @op("transpose", kind="move")
