@@ -18,6 +18,7 @@
     │   ├── CompressionIncomplete      an op or weight did not get what was asked for
     │   ├── DelegationRefused          ops outside the delegate where the target forbids that
     │   ├── ArtifactInvalid            the written file does not load, run or hold what it should
+    │   ├── UnsupportedProgram         an ML Program with operations that the reference lacks
     │   ├── WorkerCrashed              the worker ended by a signal or without a result
     │   ├── WorkerTimedOut             the worker exceeded its time limit
     │   ├── WorkerOutOfMemory          the worker exceeded its memory limit
@@ -165,6 +166,12 @@ class ArtifactInvalid(StepFailed):
     """The written file does not load, does not run, or does not hold what it should."""
 
     code = "artifact-invalid"
+
+
+class UnsupportedProgram(StepFailed):
+    """An ML Program with operations or arguments that the reference executor does not know."""
+
+    code = "unsupported-program"
 
 
 class WorkerCrashed(StepFailed):

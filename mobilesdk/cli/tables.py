@@ -146,8 +146,9 @@ def _gate_summary(gates: tuple[Gate, ...]) -> str:
     ]
     parts = [f"[green]{counts['passed']} passed[/]"] if counts["passed"] else []
     parts += [f"[red]{text}[/]" for text in failed]
-    if counts["not_evaluated"]:
-        parts.append(f"[yellow]{counts['not_evaluated']} not evaluated[/]")
+    for verdict in ("not_evaluated", "unverifiable"):
+        if counts[verdict]:
+            parts.append(f"[yellow]{counts[verdict]} {verdict.replace('_', ' ')}[/]")
     return ", ".join(parts) or "none"
 
 

@@ -89,6 +89,7 @@ class ArtifactInfo(Frozen):
         minimum_os: Lowest operating system that the file itself demands, if it says so.
         delegates: Delegate → number of delegated subgraphs.
         problems: What is wrong with the file on its face (non-finite weights, bad sizes, …).
+        unverifiable: Why no run here can tell its results, one clause each; empty if one can.
     """
 
     format: str
@@ -100,3 +101,4 @@ class ArtifactInfo(Frozen):
     delegates: dict[str, int] = {}
     minimum_os: str = ""
     problems: tuple[str, ...] = ()
+    unverifiable: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Literal
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.parity import Figure
 
-Verdict = Literal["passed", "failed", "not_evaluated"]
+Verdict = Literal["passed", "failed", "not_evaluated", "unverifiable"]
 
 
 class Gate(Frozen):
@@ -23,7 +23,7 @@ class Gate(Frozen):
         interval: 95 % interval of the value, where one can be given.
         sample_count: Samples behind the value; 0 for sizes.
         verdict: By the value alone; the interval says how sure it is.
-        reason: Why it was not evaluated.
+        reason: Why it was not evaluated, or never can be.
     """
 
     name: str

@@ -1,7 +1,66 @@
-"""Core ML packages (ML Programs) without Apple's tools: read, decode, encode, rewrite.
+"""Core ML packages (ML Programs) without Apple's tools: read, decode, encode, rewrite, run.
 
-``package`` opens an ``.mlpackage``; ``model`` and ``program`` are its protobuf as typed values;
-``blob`` reads ``weight.bin``; ``constexpr`` decodes compressed constants; ``encode`` is its
+::
+
+    from mobilesdk.coreml import load
+    outputs = load("model.mlpackage").predict({"image": pixels})
+
+``load`` gives an `Executable`: a reference execution on this machine's CPU, not a measurement of a
+device. ``package`` opens an ``.mlpackage``; ``model`` and ``program`` are its protobuf as typed
+values; ``blob`` reads ``weight.bin``; ``constexpr`` decodes compressed constants; ``encode`` is its
 inverse; ``weights`` lists what is stored; ``canonical`` rewrites a package to reproducible bytes.
-Every reader treats its input as hostile and raises `FileRejected`.
+Every reader treats its input as hostile and raises `FileRejected`. Only execution needs torch:
+``executor``, and what it stands on, ``compile``, ``interpret``, ``results``, ``precision``,
+``literals``, ``scan``, and the operations in ``ops``.
 """
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mobilesdk.coreml.executor import Executable
+    from mobilesdk.coreml.precision import Mode
+
+__all__ = ["load"]
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    function: str | None = None,
+    precision: Mode = "declared",
+    accumulation: int | None = None,
+) -> Executable:
+    """Load a function of a Core ML package for execution.
+
+    Args:
+        path: The ``.mlpackage``.
+        function: Its name; the default function of the model if not given.
+        precision: ``declared``: results rounded once to their declared types, sums in float32;
+            ``float32``: float16 declarations ignored, to tell conversion from rounding;
+            ``float16_accumulation``: sums of products rounded to float16 on the way.
+        accumulation: Products between two roundings; only with ``float16_accumulation``.
+
+    Raises:
+        FileRejected: The package is damaged or hostile.
+        UnsupportedProgram: It has operations or arguments that are not known; names all of them.
+        UsageError: There is no such function or precision.
+        ToolchainMissing: torch is not installed.
+    """
+    from pathlib import Path
+
+    from mobilesdk.coreml.package import Package
+    from mobilesdk.errors import ToolchainMissing
+
+    try:
+        from mobilesdk.coreml.executor import Executable
+        from mobilesdk.coreml.precision import Precision
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ToolchainMissing(
+            "Execution of ML Programs needs torch.", hint="pip install 'mobilesdk[torch]'"
+        ) from error
+    return Executable(Package(Path(path)), function, Precision(precision, accumulation))

@@ -91,11 +91,11 @@ class Constants:
         """
         operation, index = self._operations[name]
         if operation.type == "const":
-            return self._value(operation.attributes["val"])
+            return self.value(operation.attributes["val"])
         bindings = _bindings(operation)
         arguments: dict[str, NDArray[Any]] = {}
         for parameter, binding in bindings.items():
-            given = self._value(binding) if isinstance(binding, Value) else self.read(binding)
+            given = self.value(binding) if isinstance(binding, Value) else self.read(binding)
             if isinstance(given, tuple):
                 return given
             arguments[parameter] = given
@@ -124,7 +124,7 @@ class Constants:
         binding = _bindings(operation).get(parameter)
         if binding is None:
             return None
-        return self._value(binding) if isinstance(binding, Value) else self.decode(binding)
+        return self.value(binding) if isinstance(binding, Value) else self.decode(binding)
 
     def element(self, operation: Operation, parameter: str) -> ElementType:
         """Give the declared element type of an argument of a compressed constant."""
@@ -139,7 +139,12 @@ class Constants:
         values = [value for item in self.chain(name) for value in _values(item)]
         return sum(_stored_bytes(value) for value in values)
 
-    def _value(self, value: Value) -> NDArray[Any]:
+    def value(self, value: Value) -> NDArray[Any]:
+        """Read a tensor that is written in place or lies in a weight file.
+
+        Raises:
+            FileRejected: It is no tensor, or the weight file is damaged.
+        """
         if isinstance(value.content, np.ndarray):
             return value.content
         if not isinstance(value.type, TensorType):

@@ -12,6 +12,7 @@ from mobilesdk.errors import FileRejected
 FeatureKind = Literal[
     "integer", "double", "string", "image", "array", "dictionary", "sequence", "state"
 ]
+ColorLayout = Literal["grayscale", "rgb", "bgr", "grayscale_float16"]
 
 # Specification version → the first operating systems that load it (coremltools.target).
 _MINIMUM_OS = {
@@ -29,6 +30,12 @@ _ARRAY_TYPES = {
     0x10000 | 64: "float64",
     0x20000 | 8: "int8",
     0x20000 | 32: "int32",
+}
+_COLOR_LAYOUTS: dict[int, ColorLayout] = {
+    10: "grayscale",
+    20: "rgb",
+    30: "bgr",
+    40: "grayscale_float16",
 }
 _FEATURE_KINDS: dict[int, FeatureKind] = {
     1: "integer",
@@ -52,6 +59,7 @@ class Feature:
         shape: Of an array; free axes are -1. Height and width of an image.
         dtype: Element type of an array; empty for other kinds.
         flexible: Whether other shapes are accepted besides ``shape``.
+        color_layout: Of an image, as the program takes or gives it; None for other kinds.
     """
 
     name: str
@@ -59,11 +67,32 @@ class Feature:
     shape: tuple[int, ...] = ()
     dtype: str = ""
     flexible: bool = False
+    color_layout: ColorLayout | None = None
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What an app sees of one function.
+
+    Attributes:
+        inputs: Its inputs.
+        outputs: Its outputs.
+        states: What outlives a run.
+    """
+
+    inputs: tuple[Feature, ...]
+    outputs: tuple[Feature, ...]
+    states: tuple[Feature, ...]
 
 
 @dataclass(frozen=True)
 class MLModel:
-    """A model whose body is an ML Program."""
+    """A model whose body is an ML Program.
+
+    Attributes:
+        interfaces: Of the functions, where the model says which it has.
+        default_function: Function that runs when none is named.
+    """
 
     specification_version: int
     inputs: tuple[Feature, ...]
@@ -71,6 +100,13 @@ class MLModel:
     states: tuple[Feature, ...]
     user_defined: dict[str, str]
     program: Program
+    interfaces: dict[str, Interface]
+    default_function: str
+
+    def interface(self, function: str) -> Interface:
+        """Give what an app sees of a function of the program."""
+        own = Interface(self.inputs, self.outputs, self.states)
+        return self.interfaces.get(function, own)
 
     @property
     def minimum_os(self) -> str:
@@ -100,6 +136,16 @@ def read_model(data: bytes) -> MLModel:
         states=tuple(_feature(item) for item in description.messages(13)),
         user_defined={entry.text(1): entry.text(2) for entry in metadata.messages(100)},
         program=read_program(body),
+        interfaces={item.text(1): _interface(item) for item in description.messages(20)},
+        default_function=description.text(21) or "main",
+    )
+
+
+def _interface(message: Message) -> Interface:
+    return Interface(
+        inputs=tuple(_feature(item) for item in message.messages(2)),
+        outputs=tuple(_feature(item) for item in message.messages(3)),
+        states=tuple(_feature(item) for item in message.messages(6)),
     )
 
 
@@ -113,7 +159,11 @@ def _feature(message: Message) -> Feature:
     inner = feature_type.message(numbers[0]) or Message(b"")
     if kind == "image":
         size = (inner.integer(2), inner.integer(1))
-        return Feature(name, kind, size, flexible=inner.has(21) or inner.has(31))
+        flexible = inner.has(21) or inner.has(31)
+        layout = _COLOR_LAYOUTS.get(inner.integer(3))
+        if layout is None:
+            raise FileRejected(f"Core ML model: the image {name!r} has no colour layout.")
+        return Feature(name, kind, size, flexible=flexible, color_layout=layout)
     if kind == "state":
         inner = inner.message(1) or Message(b"")
     elif kind != "array":

@@ -69,6 +69,13 @@ class Package:
             self._blobs[name] = BlobFile(self.layout.root / relative)
         return self._blobs[name]
 
+    def map_weights(self) -> None:
+        """Map all weight files now, so that the package may be deleted while it is in use."""
+        folder = self.layout.model.parent
+        for path in (self.layout.root / name for name in self.layout.files):
+            if path.suffix == ".bin" and path.is_relative_to(folder):
+                self.blob_file(MODEL_PATH + path.relative_to(folder).as_posix())
+
 
 def find_files(path: Path) -> Layout:
     """List the files of a package and find its model.

@@ -242,12 +242,18 @@ def read_type(message: Message | None) -> ValueType:
 
 def _tensor_type(message: Message) -> TensorType:
     element = element_type(message.integer(1))
-    if message.integer(2) < 0:
+    if message.integer(2) < 0 or any(_is_variadic(item) for item in message.messages(3)):
         return TensorType(element, None)
     shape = tuple(_dimension(item) for item in message.messages(3))
     if message.integer(2) != len(shape):
         raise FileRejected(f"ML Program: rank {message.integer(2)} with the shape {shape}.")
     return TensorType(element, shape)
+
+
+def _is_variadic(message: Message) -> bool:
+    """Tell whether a dimension stands for any number of axes."""
+    unknown = message.message(2)
+    return unknown is not None and bool(unknown.integer(1))
 
 
 def _dimension(message: Message | None) -> int | None:

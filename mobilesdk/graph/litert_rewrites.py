@@ -188,9 +188,9 @@ def _repeat_edges(module: torch.fx.GraphModule, node: Node) -> None:
     """
     if node.target is not _aten.max_pool2d.default:
         return
-    source, size, stride, *rest = node.args
+    source, size, stride = node.args[:3]
     defaults: tuple[Any, ...] = ([0, 0], [1, 1], False)
-    padding, dilation, ceil_mode = (*rest, *defaults[len(rest) :])
+    padding, dilation, ceil_mode = node.args[3:] + defaults[len(node.args) - 3 :]
     if not (any(_pair(padding)) or ceil_mode) or any(step > 1 for step in _pair(dilation)):
         return
     kernel, steps, before = _pair(size), _pair(stride), _pair(padding)
@@ -199,6 +199,8 @@ def _repeat_edges(module: torch.fx.GraphModule, node: Node) -> None:
         for axis, length in enumerate(_shape(value)[-2:]):
             place, reach = axis - 2, (_shape(node)[axis - 2] - 1) * steps[axis] + kernel[axis]
             behind = max(0, reach - before[axis] - length)
+            if not before[axis] + behind:
+                continue
             first = _call(module, node, _aten.slice.Tensor, value, place, 0, 1)
             last = _call(module, node, _aten.slice.Tensor, value, place, length - 1, length)
             parts = [first] * before[axis] + [value] + [last] * behind

@@ -3,6 +3,7 @@
 from mobilesdk.plugins.contract import (
     PLUGIN_API,
     Compressor,
+    ExecutedBy,
     Exporter,
     ExportOptions,
     Frontend,
@@ -24,6 +25,7 @@ from mobilesdk.plugins.discovery import (
 __all__ = [
     "PLUGIN_API",
     "Compressor",
+    "ExecutedBy",
     "ExportOptions",
     "Exporter",
     "Frontend",

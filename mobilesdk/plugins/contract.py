@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLUGIN_API = 1
+
+# Who executes an artifact here: the code that devices run, or a reference of what it should do.
+ExecutedBy = Literal["runtime", "reference"]
 
 
 class Tool(Frozen):
@@ -166,6 +169,10 @@ class RuntimeSession(Protocol):
         """Run once on one sample; inputs and outputs have the contract's names and dtypes."""
         ...
 
+    def findings(self) -> tuple[str, ...]:
+        """Tell what was odd about the numbers of the last run, if the runtime can see it."""
+        ...
+
 
 @runtime_checkable
 class Runtime(Protocol):
@@ -192,6 +199,10 @@ class Runtime(Protocol):
         Raises:
             FileRejected: The file is damaged or hostile.
         """
+        ...
+
+    def executes_by(self, info: ArtifactInfo) -> ExecutedBy:
+        """Tell who runs the artifact here; `verified_by_reference` rests on it."""
         ...
 
     def refuses(self, info: ArtifactInfo) -> str:

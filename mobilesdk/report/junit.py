@@ -46,8 +46,9 @@ def _add_variant(suite: Element, model: str, variant: Variant) -> None:
         text = f"{gate.value} against {gate.limit} {gate.unit}".rstrip()
         if gate.verdict == "failed":
             _outcome(case, "failure", "gate failed", text)
-        elif gate.verdict == "not_evaluated":
-            _outcome(case, "skipped", f"not evaluated: {gate.reason}", "")
+        elif gate.verdict != "passed":
+            what = gate.verdict.replace("_", " ")
+            _outcome(case, "skipped", f"{what}: {gate.reason}", "")
 
 
 def _case(suite: Element, model: str, target: str, name: str) -> Element:

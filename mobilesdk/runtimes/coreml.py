@@ -1,19 +1,21 @@
-"""Core ML packages: read whole, not executed here.
+"""Core ML packages: read whole, and run by a reference executor.
 
 What it does:
     Reads an ``.mlpackage`` without Apple's tools: every operation, and every weight decoded to the
-    values that the device computes with.
+    values that the device computes with. Runs it operation by operation in the declared types:
+    float16 results rounded once, sums in float32.
 
 When to use:
-    To check what a package holds: schemes, sizes, decoded values.
+    To check what a package holds and what it computes, without a Mac.
 
 Cost:
-    Below a second for a mobile image network, seconds for 20 million parameters; one weight at a
-    time is in memory.
+    To read: below a second for a mobile image network, seconds for 20 million parameters; one
+    weight at a time is in memory. To run: about as long as torch, with weights in float32.
 
 Limits:
-    Nothing is run, so numbers stay ``not_evaluated``. Packages with models other than ML Programs
-    are rejected.
+    A reference execution on this machine's CPU tells nothing about a device: devices order and
+    round sums in their own ways. Random operations and custom layers cannot be verified. Packages
+    with models other than ML Programs are rejected.
 
 References:
     https://github.com/apple/coremltools/tree/main/mlmodel/format
@@ -28,25 +30,21 @@ from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, DType
 from mobilesdk.core.form import Form
 from mobilesdk.coreml.model import Feature
-from mobilesdk.coreml.ops import computing_ops
+from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.session import ReferenceSession
+from mobilesdk.coreml.unverifiable import unverifiable_reasons
 from mobilesdk.coreml.weights import read_weights
-from mobilesdk.errors import ArtifactInvalid, FileRejected
-from mobilesdk.plugins.contract import RuntimeSession, Tool
+from mobilesdk.errors import FileRejected
+from mobilesdk.plugins.contract import ExecutedBy, RuntimeSession, Tool
 
 plugin_api = 1
-
-_NOT_EXECUTED = (
-    "ML Programs are not executed on this machine yet: the file was decoded and checked "
-    "structurally."
-)
-_MAIN = "main"
 
 
 class CoreMLRuntime:
     """See the module."""
 
-    tools: tuple[Tool, ...] = ()
+    tools = (Tool(distribution="torch", extra="torch"),)
     form = Form.COREML_PACKAGE
     suffix = ".mlpackage"
 
@@ -58,35 +56,43 @@ class CoreMLRuntime:
         """
         package = Package(path)
         model = package.model
-        if _MAIN not in model.program.functions:
-            raise FileRejected(f"The ML Program has no function named {_MAIN!r}.")
-        function = model.program.functions[_MAIN]
+        name = model.default_function
+        if name not in model.program.functions:
+            raise FileRejected(f"The ML Program has no function named {name!r}.")
+        function, interface = model.program.functions[name], model.interface(name)
         weights, problems = read_weights(package, function)
-        features = (*model.inputs, *model.outputs)
+        ops = computing_ops(function)
+        features = (*interface.inputs, *interface.outputs)
         return ArtifactInfo(
             format="coreml",
             size_bytes=package.layout.size_bytes,
-            inputs=_tensors(model.inputs),
-            outputs=_tensors(model.outputs),
+            inputs=_tensors(interface.inputs),
+            outputs=_tensors(interface.outputs),
             weights=weights,
-            ops=computing_ops(function),
+            ops=ops,
             minimum_os=model.minimum_os,
             problems=(*_feature_problems(features), *problems),
+            unverifiable=unverifiable_reasons(op.type for op in ops),
         )
 
-    def refuses(self, info: ArtifactInfo) -> str:
-        """Give the reason why packages cannot be run here."""
+    def executes_by(self, info: ArtifactInfo) -> ExecutedBy:
+        """Tell that the reference executor runs every package."""
         del info
-        return _NOT_EXECUTED
+        return "reference"
+
+    def refuses(self, info: ArtifactInfo) -> str:
+        """Give the reason why the results of a package cannot be known; empty if they can."""
+        return "; ".join(info.unverifiable)
 
     def load(self, path: Path, contract: Contract, threads: int) -> RuntimeSession:
-        """Refuse to load.
+        """Load a package for the reference executor.
 
         Raises:
-            ArtifactInvalid: Always.
+            FileRejected: The package is damaged or hostile.
+            UnsupportedProgram: It has operations or arguments that are not known.
+            ArtifactInvalid: Its inputs and outputs contradict the contract.
         """
-        del contract, threads
-        raise ArtifactInvalid(f"{path.name}: {_NOT_EXECUTED}")
+        return ReferenceSession(Package(path), contract, threads)
 
 
 def _tensors(features: tuple[Feature, ...]) -> tuple[TensorInfo, ...]:

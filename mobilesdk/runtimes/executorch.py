@@ -2,7 +2,8 @@
 
 What it does
     Decodes ops, delegates and weights from the file; loads the file with the ExecuTorch runtime and
-    runs its method ``forward``.
+    runs its method ``forward``. A program that is one call of the Core ML delegate is run by the
+    reference executor of Core ML packages.
 
 When to use
     To check a program on the machine that built it, with the kernels that phones run: results of
@@ -12,7 +13,8 @@ Cost
     A tenth of a second to read, milliseconds to run.
 
 Limits
-    XNNPACK and portable programs run; the Core ML delegate runs on Apple devices only.
+    XNNPACK and portable programs run. The Core ML delegate itself runs on Apple devices only: what
+    the reference executor finds is no measurement of one, and it takes whole programs only.
 
 References:
     https://docs.pytorch.org/executorch/stable/runtime-python-api-reference.html
@@ -21,22 +23,25 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.form import Form
-from mobilesdk.coreml.ops import computing_ops
+from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.session import ReferenceSession
+from mobilesdk.coreml.unverifiable import unverifiable_reasons
 from mobilesdk.coreml.weights import read_weights
 from mobilesdk.errors import ArtifactInvalid, FileRejected
+from mobilesdk.flatbuffers.coreml_delegate import BACKEND as _COREML
+from mobilesdk.flatbuffers.coreml_delegate import port_names, unfold, whole_payload
 from mobilesdk.flatbuffers.executorch import inspect_file
-from mobilesdk.flatbuffers.executorch_folder import unpack
 from mobilesdk.flatbuffers.program import METHOD, read_program
 from mobilesdk.flatbuffers.reader import map_file
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.plugins.contract import ExecutedBy, RuntimeSession, Tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,8 +50,6 @@ if TYPE_CHECKING:
 plugin_api = 1
 
 _RUNS_HERE = {"XnnpackBackend"}
-_COREML = "CoreMLBackend"
-_PACKAGE = PurePosixPath("model.mlpackage")
 
 
 class ExecuTorchRuntime:
@@ -65,16 +68,25 @@ class ExecuTorchRuntime:
         info = inspect_file(path)
         return _with_packages(path, info) if _COREML in info.delegates else info
 
+    def executes_by(self, info: ArtifactInfo) -> ExecutedBy:
+        """Tell that a program for the Core ML delegate is run by the reference executor."""
+        return "reference" if _COREML in info.delegates else "runtime"
+
     def refuses(self, info: ArtifactInfo) -> str:
         """Give the reason why a program cannot run on this machine; empty if it can."""
         foreign = sorted(set(info.delegates) - _RUNS_HERE)
         if not foreign:
             return ""
+        if info.delegates == {_COREML: 1}:
+            outside = sorted({op.type for op in info.ops if op.delegate != _COREML})
+            if outside:
+                return f"The reference takes no kernels beside Core ML: {', '.join(outside)}."
+            return "; ".join(info.unverifiable)
         if foreign == [_COREML]:
-            return "The Core ML delegate runs on Apple devices only."
+            return "The Core ML delegate is called in several places; the reference takes one."
         return f"This runtime has no backend named {', '.join(foreign)}."
 
-    def load(self, path: Path, contract: Contract, threads: int) -> Session:
+    def load(self, path: Path, contract: Contract, threads: int) -> RuntimeSession:
         """Load a program from disk.
 
         Raises:
@@ -84,6 +96,8 @@ class ExecuTorchRuntime:
         info = inspect_file(path)
         _check_tensors("input", info.inputs, contract.inputs)
         _check_tensors("output", info.outputs, contract.outputs)
+        if self.executes_by(info) == "reference":
+            return _coreml_session(path, contract, threads)
         return Session(_method(path, threads), contract)
 
 
@@ -126,6 +140,10 @@ class Session:
             for spec, output in zip(self._contract.outputs, outputs, strict=True)
         }
 
+    def findings(self) -> tuple[str, ...]:
+        """Tell nothing: the runtime shows no values inside a program."""
+        return ()
+
 
 def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
     """Add the ops and weights of the Core ML packages that a program holds for its delegates."""
@@ -134,7 +152,7 @@ def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
     packages = [item for item in read_program(map_file(path)).delegates if item.backend == _COREML]
     for place, delegate in enumerate(packages):
         with TemporaryDirectory() as folder:
-            package = _package(delegate.payload, Path(folder))
+            package = Package(unfold(delegate.payload, Path(folder)))
             function = package.model.program.functions.get("main")
             if function is None:
                 raise FileRejected("The ML Program of a delegate has no function named 'main'.")
@@ -153,15 +171,20 @@ def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
             "weights": tuple(weights),
             "problems": tuple(problems),
             "minimum_os": max(systems),
+            "unverifiable": unverifiable_reasons(op.type for op in ops if op.delegate == _COREML),
         }
     )
 
 
-def _package(payload: memoryview, folder: Path) -> Package:
-    for name, content in unpack(payload).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return Package(folder / _PACKAGE)
+def _coreml_session(path: Path, contract: Contract, threads: int) -> RuntimeSession:
+    payload = whole_payload(read_program(map_file(path)))
+    if payload is None:
+        raise ArtifactInvalid(f"{path.name} is not one call of the Core ML delegate.")
+    inputs, outputs = port_names(payload)
+    with TemporaryDirectory() as folder:
+        package = Package(unfold(payload, Path(folder)))
+        package.map_weights()
+    return ReferenceSession(package, contract, threads, inputs=inputs, outputs=outputs)
 
 
 def _checked(spec: OutputSpec, array: NDArray[np.generic[Any]]) -> NDArray[Any]:

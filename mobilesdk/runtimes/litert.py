@@ -33,7 +33,7 @@ from mobilesdk.core.form import Form
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.plugins.contract import ExecutedBy, Tool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +59,11 @@ class LiteRTRuntime:
             FileRejected: The file is damaged or hostile.
         """
         return inspect_tflite(path)
+
+    def executes_by(self, info: ArtifactInfo) -> ExecutedBy:
+        """Tell that LiteRT itself runs the file."""
+        del info
+        return "runtime"
 
     def refuses(self, info: ArtifactInfo) -> str:
         """Name the ops that the host's interpreter has no kernel for; empty if it has all."""
@@ -112,6 +117,10 @@ class LiteRTSession:
             spec.name: _decode(found[name], details).astype(spec.dtype)
             for name, details, spec in self._outputs
         }
+
+    def findings(self) -> tuple[str, ...]:
+        """Tell nothing: the runtime keeps no values inside a model."""
+        return ()
 
     def _pair(
         self, details: dict[str, Any], specs: tuple[Spec, ...], what: str

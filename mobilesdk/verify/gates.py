@@ -53,18 +53,34 @@ def judge(
     return tuple(gates)
 
 
+def never_evaluated(gates: Iterable[Gate], reason: str) -> tuple[Gate, ...]:
+    """Turn gates without a figure into ``unverifiable`` ones: no run here could give one."""
+    return tuple(
+        gate.model_copy(update={"verdict": "unverifiable", "reason": reason})
+        if gate.verdict == "not_evaluated"
+        else gate
+        for gate in gates
+    )
+
+
 def verification(
-    gates: Iterable[Gate], run_by: Literal["runtime", "reference"] | None
+    gates: Iterable[Gate],
+    run_by: Literal["runtime", "reference"] | None,
+    *,
+    unverifiable: bool = False,
 ) -> Verification:
     """Give the state that the gates of an artifact amount to.
 
     Args:
         gates: All of them.
         run_by: Who ran the artifact for its figures; ``None`` if nobody did.
+        unverifiable: Whether no run here can tell the results of the artifact.
     """
     verdicts = {gate.verdict for gate in gates}
     if "failed" in verdicts:
         return Verification.FAILED_GATE
+    if unverifiable:
+        return Verification.UNVERIFIABLE
     if run_by is None or "not_evaluated" in verdicts:
         return Verification.NOT_EVALUATED
     if run_by == "runtime":

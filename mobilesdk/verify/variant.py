@@ -18,9 +18,10 @@ from mobilesdk.core.ledger import Expectation, Ledger
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.core.step import Samples, StepContext
-from mobilesdk.plugins import Runtime, RuntimeSession, runtime
+from mobilesdk.errors import ArtifactInvalid
+from mobilesdk.plugins import ExecutedBy, Runtime, RuntimeSession, runtime
 from mobilesdk.verify.delegation import enforce_fallback
-from mobilesdk.verify.gates import judge, verification
+from mobilesdk.verify.gates import judge, never_evaluated, verification
 from mobilesdk.verify.ledger import build_ledger, enforce
 from mobilesdk.verify.parity import compare
 from mobilesdk.verify.record import (
@@ -74,8 +75,11 @@ def verify_artifact(
     gates = judge(
         config.budget, summary.contract, parity, info.size_bytes, summary.float_size_bytes
     )
+    if info.unverifiable:
+        gates = never_evaluated(gates, "; ".join(info.unverifiable))
+    run_by = plugin.executes_by(info) if parity else None
     notes = () if expectation is None else expectation.notes
-    record = _record(info, gates, parity, reason, notes)
+    record = _record(info, gates, parity, run_by, reason, notes)
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
 
 
@@ -93,12 +97,13 @@ def _record(
     info: ArtifactInfo,
     gates: tuple[Gate, ...],
     parity: ParityReport | None,
+    run_by: ExecutedBy | None,
     reason: str,
     notes: tuple[str, ...],
 ) -> VariantRecord:
     counts = Counter(" ".join((op.type, op.dtype, op.delegate)).strip() for op in info.ops)
     return VariantRecord(
-        verification=verification(gates, "runtime" if parity else None),
+        verification=verification(gates, run_by, unverifiable=bool(info.unverifiable)),
         reason=reason,
         gates=gates,
         parity=parity,
@@ -127,13 +132,18 @@ def _run(
     if evaluation is None:
         return None
     outputs: dict[str, NDArray[Any]] = {}
+    findings: tuple[str, ...] = ()
     for index, sample in enumerate(evaluation):
         for name, values in session.run(sample).items():
             if name not in outputs:
                 outputs[name] = np.empty((len(evaluation), *values.shape), values.dtype)
             outputs[name][index] = values
+        findings = findings or session.findings()
         context.report("running the artifact", (index + 1) / len(evaluation))
-    return compare(contract, _reference(reference, contract), outputs)
+    try:
+        return compare(contract, _reference(reference, contract), outputs)
+    except ArtifactInvalid as error:
+        raise ArtifactInvalid(" ".join([error.message, *findings]), hint=error.hint) from error
 
 
 def run_stacked(

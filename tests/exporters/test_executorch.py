@@ -175,7 +175,16 @@ def test_a_core_ml_program_shows_the_package_in_it(exported: Path, name: str) ->
     assert info.delegates == {"CoreMLBackend": 1}
     assert info.minimum_os == "iOS 16"
     assert "conv" in {op.type for op in info.ops}
-    assert "Apple" in RUNTIME.refuses(info)
+    assert RUNTIME.refuses(info) == ""
+    assert RUNTIME.executes_by(info) == "reference"
+
+
+@slow
+@pytest.mark.parametrize(("name", "limit_db"), [("coreml", 40.0), ("coreml32", 100.0)])
+def test_the_package_in_a_core_ml_program_computes_the_same(
+    exported: Path, name: str, limit_db: float
+) -> None:
+    assert sqnr_db(exported, name) > limit_db
 
 
 @slow

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.artifact import ArtifactInfo, OpInfo
 from mobilesdk.errors import FileRejected
 from mobilesdk.plugins import runtime
 from tests.flatbuffers.pte_files import program
@@ -61,10 +61,24 @@ print("RESULT" + json.dumps(found))
 """
 
 
-def test_core_ml_runs_on_apple_devices_only() -> None:
-    info = NOTHING.model_copy(update={"delegates": {"CoreMLBackend": 1}})
+def op(kind: str, delegate: str) -> OpInfo:
+    return OpInfo(name=kind, type=kind, dtype="float32", delegate=delegate)
 
-    assert "Apple devices" in PLUGIN.refuses(info)
+
+def test_a_reference_runs_programs_that_core_ml_runs_whole() -> None:
+    whole = NOTHING.model_copy(
+        update={"delegates": {"CoreMLBackend": 1}, "ops": (op("conv", "CoreMLBackend"),)}
+    )
+    beside = whole.model_copy(update={"ops": (*whole.ops, op("aten::add.out", ""))})
+    split = whole.model_copy(update={"delegates": {"CoreMLBackend": 2}})
+    random = whole.model_copy(update={"unverifiable": ("random_normal: drawn",)})
+
+    assert PLUGIN.executes_by(whole) == "reference"
+    assert PLUGIN.executes_by(NOTHING) == "runtime"
+    assert PLUGIN.refuses(whole) == ""
+    assert "aten::add.out" in PLUGIN.refuses(beside)
+    assert "several places" in PLUGIN.refuses(split)
+    assert "random_normal" in PLUGIN.refuses(random)
 
 
 def test_unknown_backends_are_named() -> None:

@@ -6,7 +6,7 @@ from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.targets import AnyBudget, Budget, ClassBudget, ValueBudget
-from mobilesdk.verify.gates import judge, verification
+from mobilesdk.verify.gates import judge, never_evaluated, verification
 
 FIGURES = {
     "sqnr_db": 25.0,
@@ -154,3 +154,15 @@ def gate(verdict):
 )
 def test_what_all_gates_amount_to(verdicts, run_by, expected):
     assert verification([gate(verdict) for verdict in verdicts], run_by) is expected
+
+
+def test_what_no_run_can_tell_is_unverifiable_unless_a_gate_failed():
+    gates = never_evaluated([gate("passed"), gate("not_evaluated")], "random_normal: drawn")
+
+    assert [(item.verdict, item.reason) for item in gates] == [
+        ("passed", ""),
+        ("unverifiable", "random_normal: drawn"),
+    ]
+    assert verification(gates, None, unverifiable=True) is Verification.UNVERIFIABLE
+    failed = [*gates, gate("failed")]
+    assert verification(failed, None, unverifiable=True) is Verification.FAILED_GATE

@@ -47,6 +47,9 @@ class Plain:
             delegates={"plain": 1},
         )
 
+    def executes_by(self, info):
+        return "runtime"
+
     def refuses(self, info):
         return ""
 
@@ -60,6 +63,9 @@ class Session:
 
     def run(self, inputs):
         return {"scores": inputs["x"] @ self._content["weight"].T + self._content["bias"]}
+
+    def findings(self):
+        return ()
 
 
 def _load(path):

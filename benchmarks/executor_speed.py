@@ -1,0 +1,174 @@
+"""How fast ML Programs run in the reference executor, beside torch eager on the same program.
+
+    python benchmarks/executor_speed.py [FOLDER]
+
+Each model is prepared (batch norms folded) and converted to a float16 package once; FOLDER keeps
+both. Every figure comes from a process of its own with one thread. Torch and the executor run in
+turn, so that both meet the same machine; the median processor time counts. Loading, and the first
+run, which decodes the weights, stand apart. Memory is the peak of loading and running a package
+beyond what torch takes to run the program with its weights left out (activations, kernels), as a
+multiple of the weights in float32.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+MODELS = ("efficientnet_lite0", "minilm")
+SPEED_LIMITS = {"float32": 1.5, "declared": 2.0}
+MEMORY_LIMIT = 2.0
+ROUNDS = 25
+
+
+def spec(name: str) -> Any:
+    return import_module(f"examples.{name}").build()
+
+
+def convert(name: str, folder: Path) -> None:
+    """Write ``program.pt2`` and ``model.mlpackage``."""
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # else importing it crashes
+    import coremltools as ct
+
+    from mobilesdk.graph.prepare import prepare
+    from mobilesdk.graph.program import save_program
+
+    built = spec(name)
+    program = prepare(torch.export.export(built.module, built.example_inputs))
+    save_program(program, folder / "program.pt2")
+    model = ct.convert(
+        program.run_decompositions({}),
+        minimum_deployment_target=ct.target.iOS17,
+        skip_model_load=True,
+    )
+    model.save(str(folder / "model.mlpackage"))
+
+
+def measure(name: str, folder: Path) -> dict[str, Any]:
+    """Give load, first run and median run in seconds, by precision."""
+    from mobilesdk.coreml import load
+    from mobilesdk.graph.program import graph_module, load_program
+
+    inputs = spec(name).example_inputs
+    module = graph_module(load_program(folder / "program.pt2"))
+    runs: dict[str, Callable[[], Any]] = {"torch": lambda: module(*inputs)}
+    figures: dict[str, Any] = {"load": {}, "first": {}}
+    for precision in SPEED_LIMITS:
+        started = time.process_time()
+        model = load(folder / "model.mlpackage", precision=precision)  # type: ignore[arg-type]
+        loaded = time.process_time()
+        given = dict(zip(model.input_names, (item.numpy() for item in inputs), strict=True))
+        model.predict(given)
+        figures["load"][precision] = loaded - started
+        figures["first"][precision] = time.process_time() - loaded
+        runs[precision] = lambda model=model, given=given: model.predict(given)
+    return figures | {"run": interleaved(runs)}
+
+
+def interleaved(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Give the median processor time of each, run in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    with torch.inference_mode():
+        for _ in range(ROUNDS):
+            for name, run in runs.items():
+                started = time.process_time()
+                run()
+                seconds[name].append(time.process_time() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def memory(name: str, folder: Path) -> int:
+    """Give the peak of loading and running a package, in bytes."""
+    from mobilesdk.coreml import load
+
+    inputs = [item.numpy().copy() for item in spec(name).example_inputs]
+    load(folder / "model.mlpackage")  # brings in what is imported late; decodes nothing
+    before = peak_kib()
+    model = load(folder / "model.mlpackage")
+    for _ in range(3):
+        model.predict(dict(zip(model.input_names, inputs, strict=True)))
+    return (peak_kib() - before) * 1024
+
+
+def torch_memory(name: str, folder: Path) -> int:
+    """Give what torch takes to run the program, its weights left out, in bytes."""
+    from mobilesdk.graph.program import graph_module, load_program
+
+    inputs = spec(name).example_inputs
+    module = graph_module(load_program(folder / "program.pt2"))
+    before = peak_kib()
+    with torch.inference_mode():
+        for _ in range(3):
+            module(*inputs)
+    return (peak_kib() - before) * 1024
+
+
+def weight_bytes(name: str, _folder: Path) -> int:
+    """Give the size of the weights in float32."""
+    return sum(item.numel() * 4 for item in spec(name).module.state_dict().values())
+
+
+def peak_kib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+PARTS = {part.__name__: part for part in (convert, measure, memory, torch_memory, weight_bytes)}
+
+
+def apart(part: str, name: str, folder: Path) -> Any:
+    """Run one part in a process of its own; give what it found."""
+    command = [sys.executable, "-W", "ignore", __file__, part, name, str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(folder: Path) -> None:
+    columns = ("model", "what", "torch ms", "executor ms", "ratio", "limit", "load ms", "first ms")
+    table = Table(*columns)
+    for name in MODELS:
+        place = folder / name
+        if not (place / "model.mlpackage").exists():
+            place.mkdir(parents=True, exist_ok=True)
+            apart("convert", name, place)
+        found = apart("measure", name, place)
+        base = found["run"]["torch"]
+        for precision, limit in SPEED_LIMITS.items():
+            run = found["run"][precision]
+            times = (found["load"][precision], found["first"][precision])
+            table.add_row(
+                name, precision, f"{base * 1e3:.1f}", f"{run * 1e3:.1f}", f"{run / base:.2f}",
+                f"{limit}", *(f"{item * 1e3:.0f}" for item in times),
+            )  # fmt: skip
+        used = apart("memory", name, place) - apart("torch_memory", name, place)
+        ratio = used / apart("weight_bytes", name, place)
+        table.add_row(name, "memory / weights", "", "", f"{ratio:.2f}", f"{MEMORY_LIMIT}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in PARTS:
+        torch.set_num_threads(1)
+        print(json.dumps(PARTS[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))))
+    else:
+        main(Path(sys.argv[1] if sys.argv[1:] else tempfile.mkdtemp()))

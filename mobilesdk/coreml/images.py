@@ -1,0 +1,50 @@
+"""Images as an app passes them, and as the program takes and gives them.
+
+An image here is an array of pixels: uint8 [height, width, 3] in RGB order, or [height, width] for
+grayscale (float16 for ``grayscale_float16``). The program has [1, channels, height, width] with
+values of 0 … 255 in the order of its colour layout; scale and bias are operations of the program.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.coreml.model import Feature
+from mobilesdk.errors import UsageError
+
+
+def planes(image: NDArray[Any], feature: Feature) -> NDArray[Any]:
+    """Give the planes that the program takes for an image, shape [1, C, height, width].
+
+    Raises:
+        UsageError: It is no image of this layout and size.
+    """
+    gray = feature.color_layout in ("grayscale", "grayscale_float16")
+    dtype = np.float16 if feature.color_layout == "grayscale_float16" else np.uint8
+    expected = (*feature.shape,) if gray else (*feature.shape, 3)
+    same_rank = image.ndim == len(expected)
+    right = same_rank if feature.flexible else image.shape == expected
+    if not right or image.dtype != dtype or (not gray and image.shape[-1] != 3):
+        raise UsageError(
+            f"Wrong input: {feature.name!r} is an image of {image.dtype} {list(image.shape)}.",
+            hint=f"give the pixels as {np.dtype(dtype)} {list(expected)}, colours in RGB order.",
+        )
+    if gray:
+        return image[None, None]
+    ordered = image[..., ::-1] if feature.color_layout == "bgr" else image
+    return np.ascontiguousarray(np.moveaxis(ordered, -1, 0)[None])
+
+
+def pixels(values: NDArray[Any], feature: Feature) -> NDArray[Any]:
+    """Give the image for planes [1, C, height, width]: rounded and limited to 0 … 255."""
+    if feature.color_layout == "grayscale_float16":
+        return np.array(values[0, 0], np.float16)
+    whole = np.clip(np.rint(values.astype(np.float32)), 0, 255)
+    limited: NDArray[np.uint8] = whole.astype(np.uint8)
+    if feature.color_layout == "grayscale":
+        return np.array(limited[0, 0])
+    image = np.moveaxis(limited[0], 0, -1)
+    return np.ascontiguousarray(image[..., ::-1] if feature.color_layout == "bgr" else image)

@@ -1,0 +1,212 @@
+"""Execution of blocks: operations compiled once to calls, run in order, each result checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from mobilesdk.coreml.ops.arguments import Converter
+from mobilesdk.coreml.program import Operation
+from mobilesdk.coreml.results import ResultCheck, is_finite
+from mobilesdk.errors import ArtifactInvalid
+
+# Called with the operation, the name of the result and its value as carried.
+Observer = Callable[[Operation, str, Any], None]
+# What torch, numpy and Python raise for arguments that an operation cannot take.
+FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# Where a value comes from: a slot of the run, or a constant.
+Source = int | Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """A result that is not finite although all that the operation was given is.
+
+    Attributes:
+        operation: Its name.
+        op_type: Its type, e.g. ``mul``.
+        result: Name of the result.
+        count: Elements that are infinite or not a number.
+        total: All elements.
+    """
+
+    operation: str
+    op_type: str
+    result: str
+    count: int
+    total: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.op_type} {self.operation}: {self.count} of {self.total} values are not finite, "
+            "though all it was given are."
+        )
+
+
+@dataclass
+class Run:
+    """One execution of a function.
+
+    Attributes:
+        slots: Values by slot; None before they are computed and after their last use.
+        observe: Called with every result.
+        non_finite: Operations that made non-finite values from finite ones, in order.
+    """
+
+    slots: list[Any]
+    observe: Observer | None = None
+    non_finite: list[NonFinite] = field(default_factory=list)
+
+
+def fetch(source: Source, slots: list[Any]) -> Any:
+    """Give the value of a source."""
+    return slots[source] if isinstance(source, int) else source()
+
+
+@dataclass
+class Argument:
+    """An argument that is not known before the run, or is decoded only then.
+
+    Attributes:
+        name: Of the parameter.
+        convert: To what the function is given.
+        sources: Of the values that are bound to it.
+    """
+
+    name: str
+    convert: Converter
+    sources: tuple[Source, ...]
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Slots that it is read from."""
+        return tuple(source for source in self.sources if isinstance(source, int))
+
+    def get(self, slots: list[Any]) -> Any:
+        """Give the argument for a run."""
+        return self.convert([fetch(source, slots) for source in self.sources])
+
+
+@dataclass
+class Step:
+    """One operation, ready to be called.
+
+    Attributes:
+        operation: As in the program.
+        function: Computes it.
+        known: Arguments that are the same in every run.
+        constants: Constant tensors, decoded in the first run.
+        direct: Tensors given as they are: parameter and slot.
+        converted: Other arguments.
+        blocks: Nested blocks; given to the function as ``blocks`` if it takes them.
+        outputs: Slot and check of each result.
+        last_used: Slots that no later operation reads.
+    """
+
+    operation: Operation
+    function: Callable[..., Any]
+    known: dict[str, Any]
+    constants: list[Argument]
+    direct: list[tuple[str, int]]
+    converted: list[Argument]
+    blocks: tuple[CompiledBlock, ...]
+    outputs: tuple[tuple[int, ResultCheck], ...]
+    last_used: tuple[int, ...] = ()
+
+    def run(self, run: Run) -> None:
+        """Compute the results, check them, and free what is not needed any more.
+
+        Raises:
+            ArtifactInvalid: The operation cannot be computed, or a result is not as declared.
+        """
+        slots = run.slots
+        try:
+            results = self.function(**self._arguments(run))
+            for (slot, check), value in zip(self.outputs, self._listed(results), strict=True):
+                slots[slot] = check(value)
+        except FAULTS as error:
+            raise ArtifactInvalid(
+                f"{self.operation.type} {self.operation.name}: {error}"
+            ) from error
+        for slot, check in self.outputs:
+            if check.is_float and not is_finite(slots[slot]):
+                self._report(run, check, slots[slot])
+            if run.observe:
+                run.observe(self.operation, check.name, slots[slot])
+        for slot in self.last_used:
+            slots[slot] = None
+
+    def _arguments(self, run: Run) -> dict[str, Any]:
+        slots = run.slots
+        if self.constants:
+            for argument in self.constants:
+                self.known[argument.name] = argument.get(slots)
+            self.constants = []
+        arguments = dict(self.known)
+        for name, slot in self.direct:
+            arguments[name] = slots[slot]
+        for argument in self.converted:
+            arguments[argument.name] = argument.get(slots)
+        if self.blocks:
+            arguments["blocks"] = tuple(block.bind(run) for block in self.blocks)
+        return arguments
+
+    def _listed(self, results: Any) -> Sequence[Any]:
+        listed = results if isinstance(results, tuple) else (results,)
+        if results is None:
+            listed = ()
+        if len(listed) != len(self.outputs):
+            raise ValueError(f"{len(listed)} results, {len(self.outputs)} declared")
+        return listed
+
+    def _report(self, run: Run, check: ResultCheck, value: Tensor) -> None:
+        given = [run.slots[slot] for _, slot in self.direct]
+        given += [run.slots[slot] for item in self.converted for slot in item.slots]
+        given += [value for value in self.known.values() if isinstance(value, Tensor)]
+        if all(is_finite(item) for item in given if isinstance(item, Tensor)):
+            count = int(value.numel() - value.isfinite().sum())
+            name, op_type = self.operation.name, self.operation.type
+            run.non_finite.append(NonFinite(name, op_type, check.name, count, value.numel()))
+
+
+@dataclass
+class CompiledBlock:
+    """A block, ready to be run.
+
+    Attributes:
+        inputs: Slots of its own inputs.
+        steps: Its operations; constants are none.
+        outputs: Sources of its results.
+    """
+
+    inputs: tuple[int, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[Source, ...]
+
+    def run(self, run: Run, arguments: Sequence[Any] = ()) -> tuple[Any, ...]:
+        """Run with arguments for its inputs; give its results."""
+        slots = run.slots
+        for slot, value in zip(self.inputs, arguments, strict=True):
+            slots[slot] = value
+        for step in self.steps:
+            step.run(run)
+        return tuple(fetch(source, slots) for source in self.outputs)
+
+    def bind(self, run: Run) -> Callable[..., tuple[Any, ...]]:
+        """Give the block as a function for an operation of this run."""
+
+        def call(*arguments: Any) -> tuple[Any, ...]:
+            return self.run(run, arguments)
+
+        return call

@@ -1,0 +1,25 @@
+"""The output of a classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from mobilesdk.coreml.ops.registry import OpError, op
+
+
+@op("classify", kind="structural")
+def classify(*, probabilities: Tensor, classes: Any) -> tuple[Any, dict[Any, float]]:
+    """Give the class of the largest probability, and the probabilities by class.
+
+    Classes are texts or integers, as many as there are probabilities.
+    """
+    values = probabilities.reshape(-1)
+    labels = list(classes)
+    if len(labels) != len(values):
+        raise OpError(f"{len(labels)} classes, {len(values)} probabilities")
+    names = [int(label) if isinstance(label, Tensor) else label for label in labels]
+    best = labels[int(values.argmax())]
+    chosen = best.reshape(()) if isinstance(best, Tensor) else best
+    return chosen, dict(zip(names, values.tolist(), strict=True))

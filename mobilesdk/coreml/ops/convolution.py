@@ -1,0 +1,99 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from mobilesdk.coreml.ops.activation import per_channel
+from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.padding import paddings, reversed_flat
+from mobilesdk.coreml.ops.registry import OpError, op
+
+_CONV = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+_TRANSPOSED = {
+    1: functional.conv_transpose1d,
+    2: functional.conv_transpose2d,
+    3: functional.conv_transpose3d,
+}
+
+
+@op("conv")
+def conv(
+    *,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    strides: Ints | None = None,
+    pad_type: str = "valid",
+    pad: Ints = (),
+    dilations: Ints | None = None,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve x [n, C_in, *sizes] with weight [C_out, C_in / groups, *kernel]."""
+    axes = x.dim() - 2
+    strides, dilations = strides or (1,) * axes, dilations or (1,) * axes
+    around = paddings(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
+    before = [pair[0] for pair in around]
+    if any(pair[0] != pair[1] for pair in around):
+        x, before = functional.pad(x, reversed_flat(around)), [0] * axes
+    return _CONV[axes](x, weight, bias, strides, before, dilations, groups)
+
+
+@op("conv_transpose")
+def conv_transpose(
+    *,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    pad: Ints = (),
+    output_shape: Ints | None = None,
+    pad_type: str = "valid",
+    strides: Ints | None = None,
+    dilations: Ints | None = None,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve transposed: x [n, C_in, *sizes], weight [C_in, C_out / groups, *kernel].
+
+    Paddings are cut off the full result. ``same`` gives size times stride. An ``output_shape``
+    wins over both; where it reaches past the full result, zeros follow before the bias is added.
+    """
+    axes = x.dim() - 2
+    strides, dilations = strides or (1,) * axes, dilations or (1,) * axes
+    full = _TRANSPOSED[axes](x, weight, None, strides, 0, 0, groups, dilations)
+    cut = _cut(x, full, strides, pad_type, pad, output_shape)
+    short = [
+        max(start + size - have, 0) for (start, size), have in zip(cut, full.shape[2:], strict=True)
+    ]
+    full = functional.pad(full, reversed_flat([(0, count) for count in short]))
+    for axis, (start, size) in enumerate(cut, start=2):
+        full = full.narrow(axis, start, size)
+    return full if bias is None else full + per_channel(bias, full)
+
+
+def _cut(
+    x: Tensor,
+    full: Tensor,
+    strides: Ints,
+    pad_type: str,
+    pad: Ints,
+    output_shape: Ints | None,
+) -> list[tuple[int, int]]:
+    """Give the start and size of the result along each spatial axis of the full one."""
+    if pad_type not in ("valid", "custom", "same", "same_lower"):
+        raise OpError(f"the pad type {pad_type!r} is not known")
+    axes = x.dim() - 2
+    same = pad_type.startswith("same")
+    given = pad if pad_type == "custom" and pad else (0,) * (2 * axes)
+    cut = []
+    for axis in range(axes):
+        have = full.shape[2 + axis]
+        before, after = given[2 * axis : 2 * axis + 2]
+        size = x.shape[2 + axis] * strides[axis] if same else have - before - after
+        if output_shape is not None:
+            size = output_shape[2 + axis]
+        if same:
+            excess = max(have - size, 0)
+            before = excess - excess // 2 if pad_type == "same_lower" else excess // 2
+        cut.append((before, size))
+    return cut

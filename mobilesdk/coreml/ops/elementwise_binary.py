@@ -1,0 +1,58 @@
+"""Functions of two tensors, element by element, broadcast as numpy does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mobilesdk.coreml.ops.registry import Kind, op
+
+
+def _divide(x: Tensor, y: Tensor) -> Tensor:
+    if x.is_floating_point() or y.is_floating_point():
+        return x / y
+    return torch.div(x, y, rounding_mode="trunc")
+
+
+def _power(x: Tensor, y: Tensor) -> Tensor:
+    if x.is_floating_point() or y.is_floating_point():
+        return torch.pow(x, y)
+    return torch.pow(x.double(), y.double()).to(torch.int64)
+
+
+_ROUNDED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "floor_div": lambda x, y: torch.div(x, y, rounding_mode="floor"),
+    "mod": torch.remainder,
+    "mul": torch.mul,
+    "pow": _power,
+    "real_div": _divide,
+    "sub": torch.sub,
+}
+_EXACT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "equal": torch.eq,
+    "greater": torch.gt,
+    "greater_equal": torch.ge,
+    "less": torch.lt,
+    "less_equal": torch.le,
+    "logical_and": torch.logical_and,
+    "logical_or": torch.logical_or,
+    "logical_xor": torch.logical_xor,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "not_equal": torch.ne,
+}
+
+
+def _register(name: str, compute: Callable[[Tensor, Tensor], Tensor], kind: Kind) -> None:
+    @op(name, kind=kind)
+    def function(*, x: Tensor, y: Tensor) -> Tensor:
+        return compute(x, y)
+
+
+for _name, _compute in _ROUNDED.items():
+    _register(_name, _compute, "float")
+for _name, _compute in _EXACT.items():
+    _register(_name, _compute, "move")

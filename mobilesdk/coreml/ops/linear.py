@@ -1,0 +1,47 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mobilesdk.coreml.ops.arguments import Tensors
+from mobilesdk.coreml.ops.registry import op
+
+
+@op("linear")
+def linear(*, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Give x times the transpose of weight [out, in], plus bias [out]."""
+    return functional.linear(x, weight, bias)
+
+
+@op("matmul")
+def matmul(*, x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
+    """Multiply matrices in the last two axes, the others broadcast; vectors are not transposed."""
+    left = x.mT if transpose_x and x.dim() > 1 else x
+    right = y.mT if transpose_y and y.dim() > 1 else y
+    if left.is_floating_point() != right.is_floating_point():
+        left, right = left.float(), right.float()
+    return torch.matmul(left, right)
+
+
+@op("einsum")
+def einsum(*, values: Tensors, equation: str) -> Tensor:
+    """Sum products as the equation says."""
+    return torch.einsum(equation, *values)
+
+
+@op("scaled_dot_product_attention", since=18)
+def scaled_dot_product_attention(
+    *, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
+) -> Tensor:
+    """Give softmax(query key^T / sqrt(width) + mask) value; a boolean mask tells what is kept."""
+    scores = torch.matmul(query, key.mT) / math.sqrt(query.shape[-1])
+    if attn_mask is not None and attn_mask.dtype is torch.bool:
+        scores = scores.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return torch.matmul(torch.softmax(scores, -1), value)

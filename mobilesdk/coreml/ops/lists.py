@@ -1,0 +1,92 @@
+"""Lists of tensors of one shape; operations give new lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilesdk.coreml.ops.arguments import Ints, Tensors
+from mobilesdk.coreml.ops.elementwise_unary import named_element
+from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.precision import carrier
+
+
+@dataclass(frozen=True)
+class TensorList:
+    """A list; elements that were never written are zero, or None if their shape is not known."""
+
+    items: tuple[Tensor | None, ...]
+
+    def at(self, index: int) -> Tensor:
+        """Give an element.
+
+        Raises:
+            OpError: There is none, or nothing is known of it.
+        """
+        if not 0 <= index < len(self.items):
+            raise OpError(f"element {index} of a list of {len(self.items)}")
+        item = self.items[index]
+        if item is None:
+            raise OpError(f"element {index} of a list was never written and has no known shape")
+        return item
+
+    def replaced(self, index: int, value: Tensor) -> TensorList:
+        """Give the list with another element; it grows if the index lies after its end."""
+        if index < 0:
+            raise OpError(f"element {index} of a list")
+        missing = index + 1 - len(self.items)
+        items = [*self.items, *[torch.zeros_like(value)] * missing]
+        items[index] = value
+        return TensorList(tuple(items))
+
+
+@op("make_list", kind="structural")
+def make_list(
+    *,
+    elem_shape: Tensors,
+    init_length: int = 1,
+    dynamic_length: bool = True,
+    dtype: str = "fp32",
+) -> TensorList:
+    """Give a list of zeros; a text as a size stands for one that is known only later."""
+    del dynamic_length  # a list grows when something is written after its end
+    if not all(isinstance(size, Tensor) for size in elem_shape):
+        return TensorList((None,) * init_length)
+    shape = [int(size) for sizes in elem_shape for size in sizes.reshape(-1).tolist()]
+    return TensorList((torch.zeros(shape, dtype=carrier(named_element(dtype))),) * init_length)
+
+
+@op("list_length", kind="structural")
+def list_length(*, ls: Any) -> Tensor:
+    """Give the number of elements."""
+    return torch.tensor(len(ls.items), dtype=torch.int32)
+
+
+@op("list_read", kind="structural")
+def list_read(*, ls: Any, index: int) -> Tensor:
+    """Give an element."""
+    element: Tensor = ls.at(index)
+    return element
+
+
+@op("list_write", kind="structural")
+def list_write(*, ls: Any, index: int, value: Tensor) -> Any:
+    """Replace an element."""
+    return ls.replaced(index, value)
+
+
+@op("list_gather", kind="structural")
+def list_gather(*, ls: Any, indices: Ints) -> Tensor:
+    """Give elements joined along a new first axis."""
+    return torch.stack([ls.at(index) for index in indices])
+
+
+@op("list_scatter", kind="structural")
+def list_scatter(*, ls: Any, indices: Ints, value: Tensor) -> Any:
+    """Replace elements with the parts of a tensor along its first axis."""
+    for index, part in zip(indices, value, strict=True):
+        ls = ls.replaced(index, part)
+    return ls

@@ -1,0 +1,118 @@
+"""Reading and writing at indices.
+
+Up to iOS 16 negative indices count from the end of their axis. From iOS 17 on they lie outside it,
+and what is outside is undefined unless ``validate_indices`` makes it an error: it is one here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mobilesdk.coreml.ops.registry import OpError, op
+
+
+@op("gather", kind="move")
+def gather(*, x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0) -> Tensor:
+    """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
+    return _gathered(x, positive(indices, x.shape[axis]), axis, batch_dims)
+
+
+@op("gather", kind="move", since=17)
+def gather_checked(
+    *,
+    x: Tensor,
+    indices: Tensor,
+    axis: int = 0,
+    batch_dims: int = 0,
+    validate_indices: bool = False,
+) -> Tensor:
+    """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
+    del validate_indices
+    return _gathered(x, inside(indices, x.shape[axis]), axis, batch_dims)
+
+
+@op("gather_along_axis", kind="move")
+def gather_along_axis(*, x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
+    """Take an element of x for each index, whose other coordinates are those of the index."""
+    return torch.gather(x, axis, positive(indices, x.shape[axis]))
+
+
+@op("gather_along_axis", kind="move", since=17)
+def gather_along_axis_checked(
+    *, x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False
+) -> Tensor:
+    """Take an element of x for each index, whose other coordinates are those of the index."""
+    del validate_indices
+    return torch.gather(x, axis, inside(indices, x.shape[axis]))
+
+
+@op("gather_nd", kind="move")
+def gather_nd(*, x: Tensor, indices: Tensor, batch_dims: int = 0) -> Tensor:
+    """Take the slices of x whose first coordinates are in the last axis of indices."""
+    return _gathered_nd(x, indices, batch_dims, positive)
+
+
+@op("gather_nd", kind="move", since=17)
+def gather_nd_checked(
+    *, x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool = False
+) -> Tensor:
+    """Take the slices of x whose first coordinates are in the last axis of indices."""
+    del validate_indices
+    return _gathered_nd(x, indices, batch_dims, inside)
+
+
+def positive(indices: Tensor, size: int) -> Tensor:
+    """Give indices counted from the start, as int64.
+
+    Raises:
+        OpError: One lies outside the axis.
+    """
+    index = indices.to(torch.int64)
+    return inside(torch.where(index < 0, index + size, index), size)
+
+
+def inside(indices: Tensor, size: int) -> Tensor:
+    """Give indices as int64.
+
+    Raises:
+        OpError: One is negative or lies after the end of the axis.
+    """
+    index = indices.to(torch.int64)
+    if index.numel() and not (int(index.min()) >= 0 and int(index.max()) < size):
+        raise OpError(f"an index lies outside an axis of {size} elements")
+    return index
+
+
+def _gathered(x: Tensor, index: Tensor, axis: int, batch_dims: int) -> Tensor:
+    axis %= x.dim()
+    if batch_dims == 0:
+        taken = x.index_select(axis, index.reshape(-1))
+        return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    rows = x.movedim(axis, batch_dims).flatten(0, batch_dims - 1)
+    row_index = index.flatten(0, batch_dims - 1)
+    taken = rows[_counting(row_index), row_index].unflatten(0, x.shape[:batch_dims])
+    between = list(range(index.dim(), index.dim() + axis - batch_dims))
+    return taken.movedim(between, list(range(batch_dims, axis)))
+
+
+def _gathered_nd(
+    x: Tensor, indices: Tensor, batch_dims: int, check: Callable[[Tensor, int], Tensor]
+) -> Tensor:
+    coordinates = [
+        check(column, size)
+        for column, size in zip(indices.unbind(-1), x.shape[batch_dims:], strict=False)
+    ]
+    if batch_dims == 0:
+        return x[tuple(coordinates)]
+    last = batch_dims - 1
+    columns = [column.flatten(0, last) for column in coordinates]
+    taken = x.flatten(0, last)[(_counting(columns[0]), *columns)]
+    return taken.unflatten(0, x.shape[:batch_dims])
+
+
+def _counting(like: Tensor) -> Tensor:
+    """Give the index along the first axis, to be broadcast against a tensor."""
+    return torch.arange(like.shape[0]).reshape(-1, *[1] * (like.dim() - 1))

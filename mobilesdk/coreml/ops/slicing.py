@@ -1,0 +1,103 @@
+"""Parts of tensors by position."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mobilesdk.coreml.ops.arguments import Bools, Ints
+from mobilesdk.coreml.ops.registry import OpError, op
+
+
+@op("slice_by_index", kind="move")
+def slice_by_index(
+    *,
+    x: Tensor,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None = None,
+    begin_mask: Bools | None = None,
+    end_mask: Bools | None = None,
+    squeeze_mask: Bools | None = None,
+) -> Tensor:
+    """Slice each axis as Python does; masked bounds are open; squeezed axes take one element."""
+    slices = index_ranges(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
+    for axis, part in enumerate(slices):
+        if part.step < 0:
+            index = torch.tensor(list(part), dtype=torch.int64)
+            x = x.index_select(axis, index)
+        else:
+            at = [slice(None)] * axis + [slice(part.start, part.stop, part.step)]
+            x = x[tuple(at)]
+    squeezed = tuple(axis for axis, flag in enumerate(squeeze_mask or ()) if flag)
+    return x.squeeze(squeezed) if squeezed else x
+
+
+@op("slice_update", kind="move", since=18)
+def slice_update(
+    *,
+    x: Tensor,
+    update: Tensor,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None = None,
+    begin_mask: Bools | None = None,
+    end_mask: Bools | None = None,
+    squeeze_mask: Bools | None = None,
+) -> Tensor:
+    """Replace what `slice_by_index` would take."""
+    ranges = index_ranges(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
+    for axis, flag in enumerate(squeeze_mask or ()):
+        if flag:
+            update = update.unsqueeze(axis)
+    index = torch.meshgrid(*(torch.tensor(list(part)) for part in ranges), indexing="ij")
+    return x.index_put([places.to(torch.int64) for places in index], update)
+
+
+@op("slice_by_size", kind="move")
+def slice_by_size(*, x: Tensor, begin: Ints, size: Ints) -> Tensor:
+    """Take ``size`` elements from ``begin`` on along each axis; -1 takes all that follow."""
+    for axis, (start, count) in enumerate(zip(begin, size, strict=True)):
+        start = start + x.shape[axis] if start < 0 else start
+        x = x.narrow(axis, start, x.shape[axis] - start if count == -1 else count)
+    return x
+
+
+def index_ranges(
+    shape: torch.Size,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None,
+    begin_mask: Bools | None,
+    end_mask: Bools | None,
+    squeeze_mask: Bools | None,
+) -> list[range]:
+    """Give the indices along each axis that slicing takes.
+
+    Raises:
+        OpError: A squeezed index lies outside its axis.
+    """
+    rank = len(shape)
+    closed = (False,) * rank
+    open_begin, open_end = begin_mask or closed, end_mask or closed
+    single, steps = squeeze_mask or closed, stride or (1,) * rank
+    ranges = []
+    for axis, size in enumerate(shape):
+        if single[axis]:
+            at = begin[axis] + size if begin[axis] < 0 else begin[axis]
+            if not 0 <= at < size:
+                raise OpError(f"index {begin[axis]} outside an axis of {size} elements")
+            ranges.append(range(at, at + 1))
+            continue
+        start = None if open_begin[axis] else begin[axis]
+        stop = None if open_end[axis] else end[axis]
+        ranges.append(range(*slice(start, stop, steps[axis]).indices(size)))
+    return ranges
+
+
+@op("crop", kind="move")
+def crop(*, x: Tensor, crop_height: Ints, crop_width: Ints) -> Tensor:
+    """Cut elements off the start and end of the last two axes."""
+    top, bottom = crop_height
+    left, right = crop_width
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]

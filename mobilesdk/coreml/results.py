@@ -1,0 +1,110 @@
+"""Checks of the results of operations against the types that the program declares for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.precision import Precision, carrier, rounding
+from mobilesdk.coreml.program import NamedType, TensorType
+
+_RANGES = {
+    ElementType.UINT1: (0, 1),
+    ElementType.UINT2: (0, 3),
+    ElementType.UINT3: (0, 7),
+    ElementType.UINT4: (0, 15),
+    ElementType.UINT6: (0, 63),
+    ElementType.UINT16: (0, (1 << 16) - 1),
+    ElementType.UINT32: (0, (1 << 32) - 1),
+    ElementType.INT4: (-8, 7),
+}
+
+
+def is_finite(value: Tensor) -> bool:
+    """Tell whether all elements are finite."""
+    if not value.is_floating_point() or math.isfinite(value.sum()):
+        return True
+    return bool(value.isfinite().all())  # the sum of large finite values may be infinite
+
+
+class ResultCheck:
+    """Check of one result: its shape, free axes left out, and its type; and its rounding."""
+
+    def __init__(self, declared: NamedType, precision: Precision, *, exact: bool) -> None:
+        """Prepare the check.
+
+        Args:
+            declared: The result as declared.
+            precision: Of the run.
+            exact: Whether the operation gives values that need no rounding.
+        """
+        self.name = declared.name
+        self._tensor = declared.type if isinstance(declared.type, TensorType) else None
+        self.is_float = self._tensor is not None and self._tensor.element.is_float
+        if self._tensor is None or self._tensor.element is ElementType.STRING:
+            self._tensor = None
+            return
+        element, shape = self._tensor.element, self._tensor.shape
+        self._element = element
+        self._carrier = carrier(element)
+        self._shape = shape
+        self._static = None if shape is None or None in shape else torch.Size(shape)
+        self._round: Callable[[Tensor], Tensor] | None = None
+        if not exact:
+            self._round = rounding(element, precision)
+
+    def __call__(self, value: Any) -> Any:
+        """Give the value as it is stored.
+
+        Raises:
+            ValueError: It is not as declared.
+        """
+        if self._tensor is None:
+            return value
+        if not isinstance(value, Tensor):
+            raise ValueError(f"the result {self.name} is no tensor")
+        if value.shape != self._static:
+            self._check_shape(tuple(value.shape))
+        if self.is_float:
+            return self._stored_float(value)
+        return value if value.dtype is torch.bool is self._carrier else self._stored_integer(value)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        declared = self._shape
+        if declared is None:
+            return
+        fits = len(shape) == len(declared) and all(
+            expected in (None, size) for size, expected in zip(shape, declared, strict=True)
+        )
+        if not fits:
+            stated = ", ".join("?" if size is None else str(size) for size in declared)
+            raise ValueError(
+                f"the result {self.name} has the shape {list(shape)}, declared is [{stated}]"
+            )
+
+    def _stored_float(self, value: Tensor) -> Tensor:
+        if not value.is_floating_point():
+            raise ValueError(f"the result {self.name} is {value.dtype}, declared {self._element}")
+        if self._round is not None:
+            return self._round(value)
+        return value if value.dtype is self._carrier else value.to(self._carrier)
+
+    def _stored_integer(self, value: Tensor) -> Tensor:
+        if value.is_floating_point() or (value.dtype is torch.bool) != (
+            self._carrier is torch.bool
+        ):
+            raise ValueError(f"the result {self.name} is {value.dtype}, declared {self._element}")
+        stored = value
+        if value.dtype is not self._carrier:
+            stored = value.to(self._carrier)
+            if not torch.equal(stored.to(value.dtype), value):
+                raise ValueError(f"the result {self.name} does not fit {self._element}")
+        low, high = _RANGES.get(self._element, (None, None))
+        if low is not None and stored.numel() and (stored.min() < low or stored.max() > high):
+            raise ValueError(f"the result {self.name} does not fit {self._element}")
+        return stored

@@ -1,0 +1,91 @@
+"""A package run as a contract says: its names, shapes and types on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.coreml.package import Package
+from mobilesdk.errors import ArtifactInvalid, UsageError
+
+Spec = InputSpec | OutputSpec
+
+
+class ReferenceSession:
+    """The default function of a package, executed by the reference executor."""
+
+    def __init__(
+        self,
+        package: Package,
+        contract: Contract,
+        threads: int,
+        *,
+        inputs: Sequence[str] = (),
+        outputs: Sequence[str] = (),
+    ) -> None:
+        """Load a package.
+
+        Args:
+            package: The package; its files must stay where they are.
+            contract: What it has to hold to.
+            threads: That the computation may use.
+            inputs: The package's names in the contract's order; the contract's own if not given.
+            outputs: The same for outputs.
+
+        Raises:
+            UnsupportedProgram: It has operations that are not known.
+            ArtifactInvalid: Its inputs or outputs contradict the contract.
+        """
+        from mobilesdk.coreml.executor import Executable, use_threads
+        from mobilesdk.coreml.precision import Precision
+
+        use_threads(threads)
+        self._executable = Executable(package, None, Precision())
+        self._inputs = _pair("inputs", contract.inputs, inputs, self._executable.input_names)
+        self._outputs = _pair("outputs", contract.outputs, outputs, self._executable.output_names)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once on one sample; names, shapes and types are the contract's.
+
+        Raises:
+            ArtifactInvalid: An id lies outside int32, the run fails, or an output is not as in the
+                contract.
+        """
+        try:
+            found = self._executable.predict(
+                {name: inputs[spec.name] for name, spec in self._inputs}
+            )
+        except UsageError as error:
+            raise ArtifactInvalid(error.message, hint=error.hint) from error
+        return {spec.name: _checked(spec, found[name]) for name, spec in self._outputs}
+
+    def findings(self) -> tuple[str, ...]:
+        """Name the first operation of the last run that made non-finite values of finite ones."""
+        return tuple(str(item) for item in self._executable.non_finite[:1])
+
+
+def _pair(
+    what: str, specs: Sequence[Spec], names: Sequence[str], found: Sequence[str]
+) -> list[tuple[str, Any]]:
+    wanted = list(names) or [spec.name for spec in specs]
+    if sorted(wanted) != sorted(found) or len(wanted) != len(specs):
+        raise ArtifactInvalid(
+            f"The package's {what} are {sorted(found)}, the contract's {sorted(wanted)}.",
+            hint="build the package again from the model that the contract belongs to.",
+        )
+    return list(zip(wanted, specs, strict=True))
+
+
+def _checked(spec: OutputSpec, value: Any) -> NDArray[Any]:
+    if not isinstance(value, np.ndarray) or value.shape != spec.shape:
+        given = f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else "no array"
+        raise ArtifactInvalid(
+            f"Output {spec.name!r} came as {given}, not {spec.dtype}{list(spec.shape)}."
+        )
+    if np.dtype(spec.dtype).kind != value.dtype.kind:
+        raise ArtifactInvalid(f"Output {spec.name!r} came as {value.dtype}, not {spec.dtype}.")
+    return value.astype(spec.dtype)

@@ -1,0 +1,46 @@
+"""What every runtime has to hold to; a new file in the folder is tested by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from typing import get_args
+
+import pytest
+
+from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.form import Form
+from mobilesdk.plugins import PLUGIN_API, ExecutedBy, Runtime, discovery
+
+RUNTIMES = discovery.names(discovery.Kind.RUNTIMES)
+HEADINGS = ("What it does", "When to use", "Cost", "Limits", "References")
+TOOLCHAINS = ("torch", "tensorflow", "coremltools", "executorch", "litert_torch", "ai_edge_litert")
+NOTHING = ArtifactInfo(format="none", size_bytes=0, inputs=(), outputs=(), weights=(), ops=())
+
+pytestmark = pytest.mark.parametrize("name", RUNTIMES)
+
+
+def test_it_has_all_members(name: str) -> None:
+    plugin = discovery.runtime(name)
+    assert isinstance(plugin, Runtime)
+    assert plugin.form in set(Form)
+    assert plugin.suffix.startswith(".")
+    assert import_module(f"mobilesdk.runtimes.{name}").plugin_api == PLUGIN_API
+
+
+def test_its_page_has_all_headings(name: str) -> None:
+    page = import_module(f"mobilesdk.runtimes.{name}").__doc__ or ""
+    assert [heading for heading in HEADINGS if heading not in page] == []
+
+
+def test_it_says_who_executes(name: str) -> None:
+    assert discovery.runtime(name).executes_by(NOTHING) in get_args(ExecutedBy)
+
+
+def test_it_imports_without_any_toolchain(name: str) -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({TOOLCHAINS})); "
+        f"from mobilesdk.plugins import runtime; runtime({name!r}).tools"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

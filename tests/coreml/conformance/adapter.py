@@ -1,0 +1,217 @@
+"""The pytest plug-in that gives Apple's tests a Core ML: predictions through our executor.
+
+It is loaded with ``-p``, after `disguise`, in a process of its own, replaces ``MLModel.predict``,
+``MLModel.make_state`` and the comparison, and writes each outcome as a line of JSON. Tolerances are
+tighter than Apple's, which allow 0.5 for float16.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import pytest
+import torch
+from coremltools.converters.mil import testing_utils
+from coremltools.converters.mil.mil.ops.tests import testing_utils as op_testing_utils
+
+from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.executor import Executable
+from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.precision import Precision
+from mobilesdk.coreml.program import Function, TensorType
+from mobilesdk.errors import ArtifactInvalid
+
+CASES_PER_TEST, LOG = "CONFORMANCE_CASES_PER_TEST", "CONFORMANCE_LOG"
+# What Core ML's own error says; some tests look for it.
+RUNTIME_ERROR = "Unable to compute the prediction using ML Program"
+FLOAT16_OF_LARGEST, FLOAT16_RELATIVE, FLOAT32_LIMIT = 5e-3, 1e-2, 1e-4
+
+ran_ops: set[str] = set()
+
+
+def predict(self: Any, data: dict[str, Any], state: Any = None, **_options: Any) -> dict[str, Any]:
+    """Give what ``MLModel.predict`` gives on a Mac."""
+    executable, body = _loaded(self)
+    ran_ops.update(operation.type for operation in body.block.walk())
+    if executable.unverifiable:
+        pytest.skip(f"unverifiable: {'; '.join(executable.unverifiable)}")
+    declared = {item.name: item.type for item in body.inputs}
+    images = {item.name for item in executable.inputs if item.kind == "image"}
+    inputs = {
+        name: _pixels(value) if name in images else _array(value, declared[name])
+        for name, value in data.items()
+    }
+    try:
+        outputs = executable.predict(inputs, states=state)
+    except ArtifactInvalid as error:
+        raise RuntimeError(f"{RUNTIME_ERROR}: {error}") from error
+    return {name: _output(value) for name, value in outputs.items()}
+
+
+def make_state(self: Any) -> Any:
+    """Give what ``MLModel.make_state`` gives on a Mac."""
+    return _loaded(self)[0].new_states()
+
+
+def compare_backend(
+    mlmodel: Any,
+    input_key_values: dict[str, Any],
+    expected_outputs: dict[str, Any] | None,
+    dtype: str = "fp32",
+    atol: float = FLOAT32_LIMIT,
+    rtol: float = FLOAT32_LIMIT,
+    also_compare_shapes: bool = True,
+    state: Any = None,
+    allow_mismatch_ratio: float = 0.0,
+) -> dict[str, Any]:
+    """Predict and compare, with tolerances of this project."""
+    found = testing_utils.run_core_ml_predict(mlmodel, input_key_values, state)
+    rounded = dtype == "fp16" or _uses_float16(mlmodel)
+    limits = (min(atol, FLOAT32_LIMIT), min(rtol, FLOAT32_LIMIT))
+    for name, expected in (expected_outputs or {}).items():
+        value = testing_utils._get_coreml_out_from_dict(found, name)
+        if not isinstance(value, np.ndarray):
+            assert value == expected
+            continue
+        wanted = np.atleast_1d(np.asarray(expected))
+        if also_compare_shapes:
+            assert value.shape == wanted.shape
+        _compare(
+            value, wanted, _float16_limits(wanted) if rounded else limits, allow_mismatch_ratio
+        )
+    return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the executor in the place of Core ML."""
+    torch.set_num_threads(1)
+    ct.models.MLModel.predict = predict
+    ct.models.MLModel.make_state = make_state
+    testing_utils._IS_MACOS = True
+    for module in (testing_utils, op_testing_utils):
+        module.compare_backend = compare_backend
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep so many cases of each test function, always the same ones."""
+    limit = int(os.environ.get(CASES_PER_TEST, "0"))
+    if not limit:
+        return
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.split("[")[0]].append(item)
+    kept = {item for group in cases.values() for item in sorted(group, key=_digest)[:limit]}
+    items[:] = [item for item in items if item in kept]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Draw the same numbers for a case whichever cases ran before it."""
+    seed = int(_digest(item)[:8], 16)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # the generator that the tests draw from
+    torch.manual_seed(seed)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Log how a case ended; one line for the whole case."""
+    report = (yield).get_result()
+    if report.when == "call" or report.outcome != "passed":
+        expected = hasattr(report, "wasxfail")
+        outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(report.outcome, report.outcome)
+        if not expected:
+            outcome = report.outcome if report.when == "call" or report.skipped else "error"
+        if outcome != "passed" or report.when == "call":
+            _log({"case": item.nodeid, "outcome": outcome, "reason": _reason(report)})
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Log which operations ran."""
+    _log({"ops": sorted(ran_ops)})
+
+
+def _loaded(model: Any) -> tuple[Executable, Function]:
+    if model.package_path is None:
+        pytest.skip("a neural network, not an ML Program")
+    package = Package(Path(model.package_path))
+    name = getattr(model, "function_name", None) or None
+    executable = Executable(package, name, Precision())
+    return executable, package.model.program.functions[executable.function]
+
+
+def _uses_float16(model: Any) -> bool:
+    types = [
+        output.type
+        for operation in _loaded(model)[1].block.walk()
+        for output in operation.outputs
+        if isinstance(output.type, TensorType)
+    ]
+    return any(item.element is ElementType.FLOAT16 for item in types)
+
+
+def _pixels(image: Any) -> Any:
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 2 else pixels[..., :3]
+
+
+def _array(value: Any, declared: Any) -> Any:
+    """Give an input as Core ML converts it: scalars have an axis, numbers the declared type."""
+    assert isinstance(declared, TensorType)
+    array = np.asarray(value)
+    if declared.shape is not None and array.size == 1:
+        array = array.reshape([1] * len(declared.shape))
+    if array.dtype.kind == "f" and not declared.element.is_float:
+        return array.astype(declared.element.numpy)
+    return array
+
+
+def _output(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    return np.atleast_1d(value.astype(np.float32) if value.dtype == np.bool_ else value)
+
+
+def _float16_limits(expected: Any) -> tuple[float, float]:
+    finite = np.abs(expected[np.isfinite(expected)].astype(np.float64))
+    return FLOAT16_OF_LARGEST * float(finite.max(initial=0.0)), FLOAT16_RELATIVE
+
+
+def _compare(value: Any, expected: Any, limits: tuple[float, float], allowed: float) -> None:
+    absolute, relative = limits
+    close = np.isclose(
+        value.astype(np.float64),
+        expected.astype(np.float64),
+        atol=absolute,
+        rtol=relative,
+        equal_nan=True,
+    )
+    if (~close).mean() > allowed:
+        np.testing.assert_allclose(value, expected, atol=absolute, rtol=relative)
+
+
+def _digest(item: pytest.Item) -> str:
+    return hashlib.sha256(item.nodeid.encode()).hexdigest()
+
+
+def _reason(report: Any) -> str:
+    if report.outcome == "passed":
+        return ""
+    if hasattr(report, "wasxfail"):
+        return str(report.wasxfail)
+    if report.skipped:
+        return str(report.longrepr[2])
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr).split("\n\n")[0][:300]
+
+
+def _log(record: dict[str, Any]) -> None:
+    with Path(os.environ[LOG]).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")

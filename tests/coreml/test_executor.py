@@ -1,0 +1,375 @@
+"""Execution of hand-made programs: precision, checks, blocks, states, functions, images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from mobilesdk.coreml import load
+from mobilesdk.errors import (
+    ArtifactInvalid,
+    FileRejected,
+    UnknownName,
+    UnsupportedProgram,
+    UsageError,
+)
+from tests.coreml.programs import Block, Function, Text, write
+
+HALF, SINGLE, WHOLE = "float16", "float32", "int32"
+
+
+def function(dtype: str = HALF, shape: tuple[int | None, ...] = (2,), **fields: Any) -> Function:
+    return Function({"x": (dtype, shape)}, ("y",), **fields)
+
+
+def run(root: Path, made: Function, x: np.ndarray, **options: Any) -> np.ndarray:
+    return load(write(root / "m", made), **options).predict({"x": x})["y"]
+
+
+def test_float16_results_are_rounded_once(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("add", {"y": (HALF, (2,))}, x="x", y=np.float16(1))
+    x = np.array([2.0**-11, 2.0**-11 + 2.0**-20], np.float16)
+    found = run(tmp_path, made, x)
+    assert found.dtype == np.float16
+    assert_array_equal(found, np.array([1, 1 + 2**-10], np.float16))  # a tie to even, and above it
+
+
+def test_float32_precision_ignores_rounding_of_results(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("add", {"y": (HALF, (2,))}, x="x", y=np.float16(1))
+    x = np.array([2.0**-11, 2.0**-12], np.float32)
+    found = run(tmp_path, made, x, precision="float32")
+    assert found.dtype == np.float32
+    assert_array_equal(found, 1 + x)
+
+
+def test_sums_are_float32_unless_accumulation_is_asked_for(tmp_path: Path) -> None:
+    made = function(shape=(1, 4096))
+    weight = made.body.const("weight", np.ones((1, 4096), np.float16))
+    made.body.op("linear", {"y": (HALF, (1, 1))}, x="x", weight=weight)
+    path = write(tmp_path / "m", made)
+    x = {"x": np.ones((1, 4096), np.float16)}
+    assert load(path).predict(x)["y"].item() == 4096
+    rounded = load(path, precision="float16_accumulation", accumulation=1)
+    assert rounded.predict(x)["y"].item() == 2048  # 2048 + 1 is a tie to 2048
+    blocks = load(path, precision="float16_accumulation", accumulation=64)
+    assert blocks.predict(x)["y"].item() == 4096
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "half"},
+        {"precision": "float16_accumulation"},
+        {"accumulation": 4},
+        {"precision": "float16_accumulation", "accumulation": 0},
+    ],
+)
+def test_precisions_that_make_no_sense_are_refused(tmp_path: Path, options: Any) -> None:
+    made = function()
+    made.body.op("relu", {"y": (HALF, (2,))}, x="x")
+    with pytest.raises(UsageError):
+        load(write(tmp_path / "m", made), **options)
+
+
+def test_float16_overflow_is_named_with_the_operation_that_made_it(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("relu", {"positive": (HALF, (2,))}, x="x")
+    made.body.op("square", {"squares": (HALF, (2,))}, x="positive")
+    made.body.op("relu6", {"y": (HALF, (2,))}, x="squares")
+    loaded = load(write(tmp_path / "m", made))
+    assert_array_equal(loaded.predict({"x": np.array([1, 300], np.float16)})["y"], [1, 6])
+    (found,) = loaded.non_finite
+    assert (found.op_type, found.result, found.count, found.total) == ("square", "squares", 1, 2)
+    loaded.predict({"x": np.array([1, 2], np.float16)})
+    assert loaded.non_finite == ()
+
+
+def test_large_finite_values_are_no_finding(tmp_path: Path) -> None:
+    made = function(SINGLE)
+    made.body.op("abs", {"y": (SINGLE, (2,))}, x="x")
+    loaded = load(write(tmp_path / "m", made))
+    loaded.predict({"x": np.full(2, 3e38, np.float32)})  # their sum is infinite
+    assert loaded.non_finite == ()
+
+
+def test_infinite_constants_are_not_blamed_on_the_operation(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("add", {"y": (HALF, (2,))}, x="x", y=np.float16(-np.inf))
+    loaded = load(write(tmp_path / "m", made))
+    loaded.predict({"x": np.zeros(2, np.float16)})
+    assert loaded.non_finite == ()
+
+
+def test_every_unknown_operation_and_argument_is_listed_at_once(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("relu", {"a": (HALF, (2,))}, x="x", slope=np.float16(1))
+    made.body.op("warp", {"b": (HALF, (2,))}, x="a")
+    inner = Block(outputs=("d",))
+    inner.op("fold", {"d": (HALF, (2,))}, x="a")
+    made.body.op("cond", {"e": (HALF, (2,))}, (inner, inner), pred=np.bool_(True))
+    made.body.op("clip", {"y": (HALF, (2,))}, x="e", alpha=np.float16(1))
+    with pytest.raises(UnsupportedProgram) as caught:
+        load(write(tmp_path / "m", made))
+    for part in ("slope of relu", "warp", "fold (2 times)", "clip without its argument beta"):
+        assert part in caught.value.message
+
+
+def test_an_operation_newer_than_the_operation_set_is_unknown(tmp_path: Path) -> None:
+    made = function(shape=(2, 2), opset="CoreML7")
+    results = {"y": (HALF, (2, 2))}
+    made.body.op("scaled_dot_product_attention", results, query="x", key="x", value="x")
+    with pytest.raises(UnsupportedProgram, match="in so old an operation set"):
+        load(write(tmp_path / "m", made))
+    made.opset = "CoreML99"
+    with pytest.raises(UnsupportedProgram, match="CoreML99"):
+        load(write(tmp_path / "n", made))
+
+
+def test_random_operations_load_and_do_not_run(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("random_normal", {"r": (HALF, (2,))}, shape=np.array([2], np.int32))
+    made.body.op("add", {"y": (HALF, (2,))}, x="x", y="r")
+    loaded = load(write(tmp_path / "m", made))
+    assert loaded.unverifiable == ("random_normal: the device draws its own random numbers",)
+    with pytest.raises(UnsupportedProgram, match="random"):
+        loaded.predict({"x": np.zeros(2, np.float16)})
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ((HALF, (3,)), r"shape \[2\], declared is \[3\]"),
+        ((HALF, (None, 2)), r"declared is \[\?, 2\]"),
+        ((WHOLE, (2,)), "float32, declared int32"),
+        (("bool", (2,)), "declared bool"),
+    ],
+)
+def test_results_are_held_to_their_declaration(tmp_path: Path, declared: Any, message: str) -> None:
+    made = function()
+    made.body.op("relu", {"y": declared}, x="x")
+    with pytest.raises(ArtifactInvalid, match=message):
+        run(tmp_path, made, np.zeros(2, np.float16))
+
+
+def test_the_number_of_results_is_checked(tmp_path: Path) -> None:
+    made = function()
+    results = {"y": (HALF, (1,)), "z": (HALF, (1,)), "w": (HALF, (1,))}
+    made.body.op("split", results, x="x", axis=0, num_splits=2)
+    with pytest.raises(ArtifactInvalid, match="2 results, 3 declared"):
+        run(tmp_path, made, np.zeros(2, np.float16))
+
+
+def test_integers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    made = function(WHOLE)
+    made.body.op("identity", {"y": ("int16", (2,))}, x="x")
+    assert_array_equal(run(tmp_path, made, np.array([1, -2], np.int32)), [1, -2])
+    with pytest.raises(ArtifactInvalid, match="does not fit int16"):
+        load(tmp_path / "m").predict({"x": np.array([1, 1 << 20], np.int32)})
+
+
+def test_casts_wrap_as_in_c(tmp_path: Path) -> None:
+    made = function(WHOLE)
+    made.body.op("cast", {"y": ("uint16", (2,))}, x="x", dtype=Text("uint16"))
+    found = run(tmp_path, made, np.array([70000, -1], np.int32))
+    assert found.dtype == np.uint16
+    assert_array_equal(found, [70000 - 65536, 65535])
+
+
+def test_ids_beyond_float16_become_infinite(tmp_path: Path) -> None:
+    made = function(WHOLE)
+    made.body.op("cast", {"y": (HALF, (2,))}, x="x", dtype=Text("fp16"))
+    assert_array_equal(run(tmp_path, made, np.array([70001, 3], np.int32)), [np.inf, 3])
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_free_axes_take_any_size(tmp_path: Path, rows: int) -> None:
+    made = function(shape=(None, 2))
+    made.body.op("shape", {"sizes": (WHOLE, (2,))}, x="x")
+    made.body.op("reduce_sum", {"y": (WHOLE, ())}, x="sizes", keep_dims=np.bool_(False))
+    assert run(tmp_path, made, np.zeros((rows, 2), np.float16)).item() == rows + 2
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1.0, [1, 3]), (-1.0, [1, -3])])
+def test_branches_see_the_names_around_them(
+    tmp_path: Path, sign: float, expected: list[int]
+) -> None:
+    made = function(SINGLE)
+    made.body.op("abs", {"a": (SINGLE, (2,))}, x="x")
+    made.body.op("greater", {"p": ("bool", ())}, x=np.float32(sign), y=np.float32(0))
+    yes, no = Block(outputs=("a",)), Block(outputs=("t",))
+    no.op("mul", {"t": (SINGLE, (2,))}, x="a", y=np.array([1, -1], np.float32))
+    made.body.op("cond", {"y": (SINGLE, (2,))}, (yes, no), pred="p")
+    assert_array_equal(run(tmp_path, made, np.array([1, -3], np.float32)), expected)
+
+
+def test_loops_carry_their_variables(tmp_path: Path) -> None:
+    made = function(SINGLE)
+    variables = {"i": (WHOLE, ()), "v": (SINGLE, (2,))}
+    test, body = Block(variables, ("more",)), Block(variables, ("next", "twice"))
+    test.op("less", {"more": ("bool", ())}, x="i", y=3)
+    body.op("add", {"next": (WHOLE, ())}, x="i", y=1)
+    body.op("add", {"twice": (SINGLE, (2,))}, x="v", y="v")
+    results = {"count": (WHOLE, ()), "y": (SINGLE, (2,))}
+    made.body.op("while_loop", results, (test, body), loop_vars=[0, "x"])
+    path = write(tmp_path / "m", made)
+    x = np.array([1, 5], np.float32)
+    loaded = load(path)
+    assert_array_equal(loaded.predict({"x": x})["y"], x * 8)
+    assert_array_equal(loaded.predict({"x": x})["y"], x * 8)  # nothing is left of the first run
+    assert_array_equal(loaded.intermediates({"x": x})["twice"], x * 8)
+
+
+def counting(tmp_path: Path) -> Path:
+    made = function(SINGLE, (1,), states={"total": (SINGLE, (1,))})
+    made.body.op("read_state", {"before": (SINGLE, (1,))}, input="total")
+    made.body.op("add", {"y": (SINGLE, (1,))}, x="before", y="x")
+    made.body.op("write_state", {}, input="total", data="y")
+    return write(tmp_path / "m", made)
+
+
+def test_states_outlive_a_run_and_are_independent(tmp_path: Path) -> None:
+    loaded = load(counting(tmp_path))
+    one, two = loaded.new_states(), loaded.new_states()
+    x = {"x": np.array([2], np.float32)}
+    assert [loaded.predict(x, states=one)["y"].item() for _ in range(3)] == [2, 4, 6]
+    assert loaded.predict(x, states=two)["y"].item() == 2
+
+
+def test_a_function_with_states_does_not_run_without_them(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Wrong states"):
+        load(counting(tmp_path)).predict({"x": np.array([2], np.float32)})
+
+
+def test_functions_are_chosen_by_name(tmp_path: Path) -> None:
+    one = function(SINGLE)
+    weight = one.body.const("w", np.array([2, 3], np.float32))
+    one.body.op("mul", {"y": (SINGLE, (2,))}, x="x", y=weight)
+    other = Function({"z": (SINGLE, (2,))}, ("q",), weights=one.weights)
+    other.body.op("relu", {"q": (SINGLE, (2,))}, x="z")
+    path = write(tmp_path / "m", one, other=other)
+    values = np.array([-1, 1], np.float32)
+    assert_array_equal(load(path).predict({"x": values})["y"], [-2, 3])
+    chosen = load(path, function="other")
+    assert [item.name for item in chosen.inputs] == ["z"]
+    assert_array_equal(chosen.predict({"z": values})["q"], [0, 1])
+    with pytest.raises(UnknownName, match="missing"):
+        load(path, function="missing")
+
+
+@pytest.mark.parametrize(("layout", "order"), [("rgb", [0, 1, 2]), ("bgr", [2, 1, 0])])
+def test_images_come_in_the_colour_layout_of_the_program(
+    tmp_path: Path, layout: str, order: list[int]
+) -> None:
+    made = function(shape=(1, 3, 2, 4), images={"x": layout})
+    made.body.op("mul", {"y": (HALF, (1, 3, 2, 4))}, x="x", y=np.float16(0.5))
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    found = run(tmp_path, made, image)
+    assert_array_equal(found[0], np.moveaxis(image[..., order], -1, 0) * 0.5)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 2, 3), "uint8"), np.zeros((2, 4, 3), "float32"), np.zeros((2, 4), "uint8")],
+)
+def test_other_things_are_no_images(tmp_path: Path, image: np.ndarray) -> None:
+    made = function(shape=(1, 3, 2, 4), images={"x": "rgb"})
+    made.body.op("relu", {"y": (HALF, (1, 3, 2, 4))}, x="x")
+    with pytest.raises(UsageError, match="image"):
+        run(tmp_path, made, image)
+
+
+def test_grayscale_images_have_one_plane(tmp_path: Path) -> None:
+    made = function(shape=(1, 1, 2, 4), images={"x": "grayscale"})
+    made.body.op("relu", {"y": (HALF, (1, 1, 2, 4))}, x="x")
+    image = np.arange(8, dtype=np.uint8).reshape(2, 4)
+    assert_array_equal(run(tmp_path, made, image)[0, 0], image)
+
+
+@pytest.mark.parametrize(("layout", "order"), [("rgb", [0, 1, 2]), ("bgr", [2, 1, 0])])
+def test_images_are_given_as_whole_pixels(tmp_path: Path, layout: str, order: list[int]) -> None:
+    shape = (1, 3, 1, 2)
+    made = function(shape=shape, images={"y": layout}, pictures={"y": (HALF, shape)})
+    made.body.op("mul", {"y": (HALF, shape)}, x="x", y=np.float16(1.5))
+    x = np.array([[[[-3, 1]], [[2, 3]], [[200, 5]]]], np.float16)
+    found = run(tmp_path, made, x)
+    assert found.dtype == np.uint8
+    # halves go to even: 1.5 to 2, 4.5 to 4, 7.5 to 8
+    assert_array_equal(found, np.array([[[0, 3, 255], [2, 4, 8]]])[..., order])
+
+
+def test_scalars_come_as_core_ml_passes_them(tmp_path: Path) -> None:
+    made = function(SINGLE, ())
+    made.body.op("square", {"y": (SINGLE, ())}, x="x")
+    assert run(tmp_path, made, np.array([3], np.float32)) == 9
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "missing"),
+        ({"x": np.zeros(2), "z": np.zeros(2)}, "unknown"),
+        ({"x": np.zeros(3)}, "shape"),
+        ({"x": np.array(["a", "b"])}, "type"),
+        ({"x": np.zeros(2, complex)}, "type"),
+    ],
+)
+def test_wrong_inputs_are_refused(tmp_path: Path, inputs: Any, message: str) -> None:
+    made = function()
+    made.body.op("relu", {"y": (HALF, (2,))}, x="x")
+    with pytest.raises(UsageError, match=message):
+        load(write(tmp_path / "m", made)).predict(inputs)
+
+
+@pytest.mark.parametrize("x", [np.array([1 << 40, 0]), np.array([0.5, 0.0])])
+def test_integer_inputs_lose_nothing(tmp_path: Path, x: np.ndarray) -> None:
+    made = function(WHOLE)
+    made.body.op("identity", {"y": (WHOLE, (2,))}, x="x")
+    with pytest.raises(UsageError, match="Wrong input"):
+        run(tmp_path, made, x)
+
+
+def test_a_name_that_is_defined_nowhere_is_rejected(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("relu", {"y": (HALF, (2,))}, x="ghost")
+    with pytest.raises(FileRejected, match="ghost"):
+        load(write(tmp_path / "m", made))
+
+
+def test_names_of_a_nested_block_do_not_leak(tmp_path: Path) -> None:
+    made = function()
+    inner = Block(outputs=("t",))
+    inner.op("relu", {"t": (HALF, (2,))}, x="x")
+    made.body.op("cond", {"c": (HALF, (2,))}, (inner, inner), pred=np.bool_(True))
+    made.body.op("relu", {"y": (HALF, (2,))}, x="t")
+    with pytest.raises(FileRejected, match="'t' is used"):
+        load(write(tmp_path / "m", made))
+
+
+def test_trace_sees_every_result_in_its_declared_type(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("relu", {"a": (HALF, (2,))}, x="x")
+    made.body.op("greater", {"b": ("bool", (2,))}, x="a", y=np.float16(1))
+    made.body.op("select", {"y": (HALF, (2,))}, cond="b", a="a", b="x")
+    seen: list[tuple[str, str, str]] = []
+    load(write(tmp_path / "m", made)).predict(
+        {"x": np.array([-1, 2], np.float16)},
+        trace=lambda kind, _, name, value: seen.append((kind, name, value.dtype.name)),
+    )
+    assert seen == [("relu", "a", HALF), ("greater", "b", "bool"), ("select", "y", HALF)]
+
+
+def test_runs_leave_the_inputs_and_each_other_alone(tmp_path: Path) -> None:
+    made = function(SINGLE)
+    made.body.op("identity", {"y": (SINGLE, (2,))}, x="x")
+    loaded = load(write(tmp_path / "m", made))
+    x = np.array([1, 2], np.float32)
+    found = loaded.predict({"x": x})["y"]
+    found[:] = 7
+    assert_array_equal(x, [1, 2])
+    assert_array_equal(loaded.predict({"x": x})["y"], [1, 2])
