@@ -91,8 +91,9 @@ def find_regions(graph: torch.fx.Graph, int8_weights: set[str]) -> Regions:
         for value in taken_values(op):
             shared.join(op, value)
     int8_sets = {shared.find(value) for op in computing for value in _values(regions, op)}
-    regions.ops = {*computing, *(op for op in moving if shared.find(op) in int8_sets)}
-    for op in regions.ops:
+    ordered = [*computing, *(op for op in moving if shared.find(op) in int8_sets)]
+    regions.ops = set(ordered)
+    for op in ordered:
         for value in _values(regions, op):
             regions.ranges[value] = shared.find(value)
     return regions
