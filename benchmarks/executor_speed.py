@@ -5,8 +5,8 @@
 Each model is prepared (batch norms folded) and converted to a float16 package once; FOLDER keeps
 both. Every figure comes from a process of its own with one thread. Torch and the executor run in
 turn, so that both meet the same machine; the median processor time counts. Loading, and the first
-run, which decodes the weights, stand apart. Memory is the peak of loading and running a package as a
-multiple of the weights in float32: all of it, and what is beyond the activations and kernels that
+run, which decodes the weights, stand apart. Memory is the peak of loading and running a package as
+a multiple of the weights in float32: all of it, and what is beyond the activations and kernels that
 torch itself takes for the program. Allocators reuse memory, so the second is a lower bound.
 """
 
