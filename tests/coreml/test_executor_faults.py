@@ -84,8 +84,15 @@ def test_a_fault_of_conversion_shows_in_the_distance(tmp_path: Path, changes: An
 
 
 def test_a_changed_stride_contradicts_the_declared_shape(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactInvalid, match=r"conv a: the result a has the shape"):
+    with pytest.raises(
+        ArtifactInvalid, match=r"conv a: windows \[8, 8\], but the result is declared \[4, 4\]"
+    ):
         distance_db(package(tmp_path, stride=1))
+
+
+def test_a_pad_beyond_all_memory_is_seen_before_it_is_computed(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match="declared"):
+        distance_db(package(tmp_path, pad=[0, 1 << 30, 0, 1 << 30]))
 
 
 @pytest.mark.parametrize("kept", [0, 64, 100, 512, 1200])

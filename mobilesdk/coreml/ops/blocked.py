@@ -1,7 +1,7 @@
 """Sums of products with partial sums in float16: how far a device that adds so may be away.
 
-After every ``products_per_sum`` products the partial sum is rounded to float16. Sums inside a block
-are float32. Operations that are not here keep float32 sums in every mode.
+After every ``products_per_sum`` products the partial sum is rounded to float16. Sums in between are
+float32. Operations that are not here keep float32 sums in every mode.
 """
 
 from __future__ import annotations

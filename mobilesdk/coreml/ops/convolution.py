@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.activation import per_channel
-from mobilesdk.coreml.ops.arguments import Ints
-from mobilesdk.coreml.ops.padding import paddings, reversed_flat
+from mobilesdk.coreml.ops.arguments import Ints, Results
+from mobilesdk.coreml.ops.padding import check_sizes, paddings, reversed_flat
 from mobilesdk.coreml.ops.registry import OpError, op
 
 _CONV = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -29,11 +29,15 @@ def conv(
     pad: Ints = (),
     dilations: Ints | None = None,
     groups: int = 1,
+    results: Results = (),
 ) -> Tensor:
     """Convolve x [n, C_in, *sizes] with weight [C_out, C_in / groups, *kernel]."""
     axes = x.dim() - 2
     strides, dilations = strides or (1,) * axes, dilations or (1,) * axes
     around = paddings(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
+    kernel = weight.shape[2:]
+    reaches = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
+    check_sizes(results, x.shape[2:], around, reaches, strides)
     before = [pair[0] for pair in around]
     if any(pair[0] != pair[1] for pair in around):
         x, before = functional.pad(x, reversed_flat(around)), [0] * axes

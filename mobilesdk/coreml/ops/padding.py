@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mobilesdk.coreml.ops.arguments import Results
 from mobilesdk.coreml.ops.registry import OpError
 
 
@@ -46,6 +47,39 @@ def paddings(
     return tuple(
         (after, before) if pad_type == "same_lower" else (before, after) for before, after in pairs
     )
+
+
+def check_sizes(
+    results: Results,
+    sizes: Sequence[int],
+    around: Sequence[tuple[int, int]],
+    reaches: Sequence[int],
+    strides: Sequence[int],
+) -> None:
+    """Hold the number of windows to the declared result before anything of that size is computed.
+
+    Args:
+        results: Declared types of the results; nothing is checked without them.
+        sizes: Of the spatial axes of the input.
+        around: Padding before and after each.
+        reaches: Elements that a window spans along each.
+        strides: Of the windows.
+
+    Raises:
+        OpError: The declared result has other spatial sizes.
+    """
+    declared = getattr(results[0], "shape", None) if results else None
+    if declared is None:
+        return
+    windows = [
+        (size + before + after - reach) // stride + 1
+        for size, (before, after), reach, stride in zip(
+            sizes, around, reaches, strides, strict=True
+        )
+    ]
+    for count, expected in zip(windows, declared[2:], strict=True):
+        if expected not in (None, count):
+            raise OpError(f"windows {windows}, but the result is declared {list(declared[2:])}")
 
 
 def reversed_flat(pairs: Sequence[tuple[int, int]]) -> list[int]:
