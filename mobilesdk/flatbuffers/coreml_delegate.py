@@ -32,12 +32,17 @@ def unfold(payload: memoryview, folder: Path) -> Path:
     """Write the files of a payload into a folder; give the path of the package.
 
     Raises:
-        FileRejected: The payload is damaged, or holds no package.
+        FileRejected: The payload is damaged, or its files cannot be written.
     """
     files = unpack(payload)
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+    try:
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise FileRejected(
+            f"The Core ML package of a program cannot be written: {error.strerror}."
+        ) from error
     return folder / PACKAGE_NAME
 
 

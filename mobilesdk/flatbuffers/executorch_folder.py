@@ -18,6 +18,7 @@ from mobilesdk.errors import FileRejected
 ROOT = "lowered_module"
 MAX_TABLE_BYTES = 1 << 20
 MAX_FILES = 1000
+MAX_NAME_BYTES = 255
 _FILE, _FOLDER = 0, 1
 
 
@@ -36,26 +37,34 @@ def pack(files: Mapping[PurePosixPath, bytes]) -> bytes:
 def unpack(payload: memoryview) -> dict[PurePosixPath, memoryview]:
     """Give the files in a packed folder: path below the root → content, as views.
 
+    No byte of the payload belongs to two files, so what is unpacked is never more than it.
+
     Raises:
-        FileRejected: The table is damaged, names a file twice or outside the folder, or points
-            outside the payload.
+        FileRejected: The table is damaged, names an entry twice, names one outside the folder, or
+            gives files places that overlap or lie outside the payload.
     """
     nodes = _table(payload)
+    if nodes[-1].get("kind") != _FOLDER:
+        raise FileRejected("The root of a packed folder is no folder.")
     files: dict[PurePosixPath, memoryview] = {}
+    regions: list[tuple[int, int]] = []
+    unclaimed = set(range(len(nodes) - 1))
     pending = [(PurePosixPath(), len(nodes) - 1)]
     while pending:
         path, place = pending.pop()
-        node = nodes[place]
-        if node.get("kind") == _FILE:
-            files[path] = _content(payload, node)
+        if nodes[place].get("kind") == _FILE:
+            start, end = _region(payload, nodes[place])
+            files[path] = payload[start:end]
+            regions.append((start, end))
             continue
-        for name, child in node.get("children", {}).items():
-            # Children stand before their folder, so no folder can hold itself.
-            if not isinstance(child, int) or not 0 <= child < place or not _is_plain(name):
+        for name, child in nodes[place].get("children", {}).items():
+            if child not in unclaimed or not _is_plain(name):
                 raise FileRejected(f"A packed folder holds {name!r} at {child!r}.")
+            unclaimed.remove(child)
             pending.append((path / name, child))
         if len(files) + len(pending) > MAX_FILES:
             raise FileRejected(f"A packed folder holds more than {MAX_FILES} files.")
+    _require_apart(regions)
     return files
 
 
@@ -102,10 +111,12 @@ def _table(payload: memoryview) -> list[dict[str, Any]]:
 
 
 def _is_node(node: object) -> bool:
-    return isinstance(node, dict) and isinstance(node.get("children", {}), dict)
+    if not isinstance(node, dict) or not isinstance(node.get("children", {}), dict):
+        return False
+    return all(isinstance(child, int) for child in node.get("children", {}).values())
 
 
-def _content(payload: memoryview, node: Mapping[str, Any]) -> memoryview:
+def _region(payload: memoryview, node: Mapping[str, Any]) -> tuple[int, int]:
     region = node.get("dataRegion")
     if not isinstance(region, dict):
         raise FileRejected("A file of a packed folder has no place.")
@@ -114,8 +125,18 @@ def _content(payload: memoryview, node: Mapping[str, Any]) -> memoryview:
         raise FileRejected("A file of a packed folder has no place.")
     if offset < 0 or size < 0 or offset + size > len(payload):
         raise FileRejected("A file of a packed folder lies outside the payload.")
-    return payload[offset : offset + size]
+    return offset, offset + size
+
+
+def _require_apart(regions: list[tuple[int, int]]) -> None:
+    end = 0
+    for start, after in sorted(region for region in regions if region[0] < region[1]):
+        if start < end:
+            raise FileRejected("Two files of a packed folder share bytes.")
+        end = after
 
 
 def _is_plain(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and "\\" not in name and "\0" not in name
+    if name in ("", ".", "..") or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES:
+        return False
+    return "/" not in name and "\\" not in name

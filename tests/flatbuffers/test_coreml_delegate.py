@@ -83,3 +83,9 @@ def test_files_are_unfolded_below_the_folder(tmp_path: Path) -> None:
     package = unfold(payload(), tmp_path)
     assert package == tmp_path / "model.mlpackage"
     assert (package / "Manifest.json").read_bytes() == b"{}"
+
+
+def test_a_path_that_no_file_system_takes_is_rejected(tmp_path: Path) -> None:
+    deep = PurePosixPath(*["a" * 250] * 20)
+    with pytest.raises(FileRejected, match="cannot be written"):
+        unfold(memoryview(pack({deep: b"x"})), tmp_path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,13 +176,51 @@ def test_a_packed_folder_comes_back() -> None:
     assert pack(dict(reversed(FILES.items()))) == pack(FILES)
 
 
-@pytest.mark.parametrize("name", ["..", "", "a/b", "a\\b"])
-def test_a_packed_folder_cannot_name_files_outside(name: str) -> None:
-    payload = pack({PurePosixPath("inner"): b"x"})
-    forged = payload.replace(b'"renni"', f'"{name}"'.replace("\\", "\\\\")[::-1].encode())
+CONTENT = bytes(range(100))
 
+
+def folder_of(nodes: list[dict[str, Any]]) -> memoryview:
+    """Put a table behind 100 bytes of content."""
+    return memoryview(CONTENT + json.dumps({"nodes": nodes}).encode()[::-1])
+
+
+def file_at(offset: int, size: int) -> dict[str, Any]:
+    return {"kind": 0, "dataRegion": {"offset": offset, "size": size}}
+
+
+def root(*children: object) -> dict[str, Any]:
+    return {"kind": 1, "children": {f"f{place}": child for place, child in enumerate(children)}}
+
+
+def test_files_side_by_side_and_empty_ones_are_read() -> None:
+    payload = folder_of([file_at(0, 50), file_at(50, 50), file_at(20, 0), root(0, 1, 2)])
+    sizes = {path.name: len(content) for path, content in unpack(payload).items()}
+    assert sizes == {"f0": 50, "f1": 50, "f2": 0}
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [file_at(0, 100), root(*[0] * 900)],
+        [*[file_at(0, 100)] * 900, root(*range(900))],
+        [file_at(0, 60), file_at(40, 60), root(0, 1)],
+        [root(), *[root(place, place) for place in range(60)]],
+        [root(1)],
+        [file_at(0, 100)],
+        [file_at(0, 100), root("0")],
+        [file_at(0, 10_000), root(0)],
+    ],
+    ids=["named again", "same", "overlap", "doubling", "itself", "no root", "word", "outside"],
+)
+def test_a_folder_never_unpacks_to_more_than_it_is(nodes: list[dict[str, Any]]) -> None:
     with pytest.raises(FileRejected):
-        unpack(memoryview(forged))
+        unpack(folder_of(nodes))
+
+
+@pytest.mark.parametrize("name", ["..", "", "a/b", "a\\b", "a" * 256, "\0", "\ud800"], ids=ascii)
+def test_a_packed_folder_cannot_name_files_outside(name: str) -> None:
+    with pytest.raises(FileRejected, match="holds"):
+        unpack(folder_of([file_at(0, 1), {"kind": 1, "children": {name: 0}}]))
 
 
 @settings(max_examples=200, deadline=None)
