@@ -23,7 +23,8 @@ class Gate(Frozen):
         interval: 95 % interval of the value, where one can be given.
         sample_count: Samples behind the value; 0 for sizes.
         verdict: By the value alone; the interval says how sure it is.
-        reason: Why it was not evaluated, or never can be.
+        reason: Why it was not evaluated, or never can be; how the limit was made, where it is not
+            the profile's number alone.
     """
 
     name: str

@@ -9,6 +9,7 @@ from mobilesdk.core.contract import Contract, OutputSpec
 from mobilesdk.core.gate import Gate, Verdict, Verification
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.targets import Budget
+from mobilesdk.targets.budget import AnyBudget
 
 _FIGURES = {
     "min_sqnr_db": ("sqnr_db", "dB"),
@@ -100,6 +101,7 @@ def _size_gates(budget: Budget, size_bytes: int, float_size_bytes: int) -> Itera
             limit=limit,
             unit="ratio",
             verdict=_verdict("max_size_ratio", ratio, limit),
+            reason=_ratio_reason(limits),
         )
     if limits.max_size_bytes is not None:
         yield Gate(
@@ -109,6 +111,15 @@ def _size_gates(budget: Budget, size_bytes: int, float_size_bytes: int) -> Itera
             unit="bytes",
             verdict=_verdict("max_size_bytes", size_bytes, limits.max_size_bytes),
         )
+
+
+def _ratio_reason(limits: AnyBudget) -> str:
+    if not limits.graph_allowance_bytes:
+        return ""
+    return (
+        f"The limit is max_size_ratio = {limits.max_size_ratio} and "
+        f"graph_allowance_bytes = {limits.graph_allowance_bytes} over the float32 size."
+    )
 
 
 def _output_gate(name: str, limit: float, spec: OutputSpec, parity: ParityReport | None) -> Gate:

@@ -100,6 +100,16 @@ def test_sizes_are_judged_without_running_anything(limits, size, verdict):
     assert (gate.verdict, gate.output, gate.sample_count) == (verdict, "", 0)
 
 
+def test_a_limit_that_is_not_the_profiles_number_alone_says_how_it_was_made():
+    budget = {"max_size_ratio": 0.3, "graph_allowance_bytes": 50}
+    plain, raised = (
+        only(gates(Budget(any=AnyBudget(**limits)))) for limits in ({"max_size_ratio": 0.3}, budget)
+    )
+    assert (plain.limit, plain.reason) == (0.3, "")
+    assert raised.limit == 0.3 + 50 / 1000
+    assert all(f"{name} = {number}" in raised.reason for name, number in budget.items())
+
+
 def test_a_model_without_weights_can_be_judged():
     budget = Budget(any=AnyBudget(max_size_ratio=0.3, graph_allowance_bytes=500))
     assert only(gates(budget, float_size_bytes=0)).verdict == "passed"
