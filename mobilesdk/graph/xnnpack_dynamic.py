@@ -77,6 +77,7 @@ def quantize_embeddings(
             looked_up = module.graph.call_function(
                 _decomposed.embedding_byte.default, (values, scales, None, -128, 127, node.args[1])
             )
+        looked_up.meta["val"] = node.meta["val"]
         node.replace_all_uses_with(looked_up)
         module.graph.erase_node(node)
         stored[name] = StoredWeight(weight.decoded(), weights[name])

@@ -13,7 +13,6 @@ from mobilesdk.core.scheme import WeightRole
 _INT8_KERNELS = frozenset(
     {
         "XNNAdd",
-        "XNNClamp",
         "XNNConv2d",
         "XNNConvTranspose2d",
         "XNNDepthwiseConv2d",
@@ -26,6 +25,7 @@ _INT8_KERNELS = frozenset(
 )
 _MOVES = frozenset(
     {
+        "XNNClamp",
         "XNNConcatenate2",
         "XNNConcatenate3",
         "XNNConcatenate4",

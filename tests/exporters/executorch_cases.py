@@ -145,6 +145,19 @@ class Gated(nn.Module):
         return x * nn.functional.hardsigmoid(self.gate(x.mean((2, 3), keepdim=True)))
 
 
+class Vector(nn.Module):
+    """A table and places added to it, and a division by a norm, which stays float."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(50, 32)
+        self.places = nn.Parameter(torch.randn(1, 6, 32))
+        self.dense = nn.Linear(32, 16)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return nn.functional.normalize(self.dense(self.words(ids) + self.places).mean(1))
+
+
 class Spectrum(nn.Module):
     """Complex numbers, which ExecuTorch has not."""
 
@@ -197,6 +210,7 @@ CASES = {
     "text4": Case(Text, TEXT, {"linear": INT4_BLOCKS, "embedding": INT8}, DYNAMIC),
     "text4_channel": Case(Text, TEXT, {"linear": INT4}, DYNAMIC),
     "gated": Case(Gated, IMAGE, ALL_INT8, STATIC),
+    "vector": Case(Vector, ((1, 6),), ALL_INT8, STATIC),
     "spectrum": Case(Spectrum, ((1, 16),)),
     "volume": Case(Volume, ((1, 1, 4, 4, 4),), ALL_INT8, STATIC),
     "uncalibrated": Case(Convolutions, IMAGE, ALL_INT8, STATIC, calibrated=False),
@@ -275,6 +289,8 @@ def export_by_vendor(case: Case, output: Path) -> None:
 def make_sample(case: Case, seed: int) -> dict[str, np.ndarray]:
     """Give one sample: ids and a mask for the text model, else numbers."""
     generator = np.random.default_rng(seed)
+    if case.module is Vector:
+        return {"ids": generator.integers(0, 50, case.shapes[0])}
     if case.module is Text:
         mask = np.where(np.arange(6) < 4, 0, -1e4).astype(np.float32)
         return {"ids": generator.integers(0, 50, case.shapes[0]), "mask": mask[None]}

@@ -32,6 +32,7 @@ RUN = {
     "joined": 35,
     "dead": 40,
     "gated": 30,
+    "vector": 30,
     "dynamic": 30,
     "text": 100,
     "text8": 35,
@@ -121,6 +122,14 @@ def test_clamps_are_no_ops_of_their_own_and_pads_are_int8(exported: Path) -> Non
 
     assert "XNNClamp" not in types
     assert types["XNNStaticConstantPad"] == "int8"
+
+
+@slow
+def test_what_is_looked_up_is_added_in_int8(exported: Path) -> None:
+    info = info_of(exported, "vector")
+
+    assert {op.dtype for op in info.ops if op.type == "XNNAdd"} == {"int8"}
+    assert {op.dtype for op in info.ops if op.type == "XNNClamp"} == {"float32"}
 
 
 @slow
