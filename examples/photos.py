@@ -49,7 +49,7 @@ def package_folder(name: str) -> Path:
     """Find an installed package without importing it."""
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"{name} is not installed; run: make environment")
+        raise SystemExit(f"{name} is not installed; run: make demo")
     return Path(spec.submodule_search_locations[0])
 
 
