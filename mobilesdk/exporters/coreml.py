@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.form import Form, Needs
@@ -68,6 +68,7 @@ class CoreMLOptions(ExportOptions):
         compute_units: Where the app will run it.
     """
 
+    takes_fallback: ClassVar[bool] = False
     deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS18"
     compute_precision: Literal["float16", "float32"] = "float16"
     compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"

@@ -27,9 +27,10 @@ References:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.ledger import Expectation
@@ -74,11 +75,13 @@ class LiteRTOptions(ExportOptions):
     """Keys of a target's ``[export]`` table.
 
     Attributes:
-        op_set: ``builtin``: all operators of LiteRT. ``nnapi``: those of NNAPI 1.0 to 1.3.
+        op_set: ``builtin``: the built-in operators of LiteRT, and no others. ``nnapi``: those that
+            NNAPI 1.0 to 1.3 takes.
         float_io: Under a static scheme, inputs and outputs stay float32 and the file converts
             them; otherwise they are integers, with their scales in the file.
     """
 
+    takes_fallback: ClassVar[bool] = False
     op_set: OpSet = "builtin"
     float_io: bool = True
 
@@ -142,8 +145,7 @@ class LiteRTExporter:
         content = _store(content, subgraph, _planned(matches, records), record, options, samples)
         artifact = context.output / "model.tflite"
         artifact.write_bytes(content)
-        if options.op_set == "nnapi":
-            _require_nnapi(content)
+        require_op_set(content, options.op_set)
         kept_float = _float_types(content, subgraph, matches, records, record, options)
         expectation = Expectation(
             weights=expected_weights(
@@ -263,12 +265,26 @@ def _store(
     return quantize(content, recipe, ranges)
 
 
-def _require_nnapi(content: bytes) -> None:
-    outside = outside_nnapi(read_tflite(content))
-    if outside:
+def require_op_set(content: bytes, op_set: OpSet) -> None:
+    """Raise if an operator is not in the runtime of every app, or not in NNAPI where that is asked.
+
+    Operators of TensorFlow and of one's own (``CUSTOM:Flex…``, ``CUSTOM:…``) come with libraries
+    that an app would have to link.
+    """
+    model = read_tflite(content)
+    if op_set == "nnapi" and (outside := outside_nnapi(model)):
         raise DelegationRefused(
             f"NNAPI cannot take: {', '.join(outside)}.",
             hint='use a target with op_set = "builtin", or write the model with other ops.',
+        )
+    types = Counter(op.type for graph in model.subgraphs for op in graph.operators)
+    custom = [
+        f"{count} of {kind}" for kind, count in sorted(types.items()) if kind.startswith("CUSTOM:")
+    ]
+    if custom:
+        raise DelegationRefused(
+            f"LiteRT has no built-in operator for: {', '.join(custom)}.",
+            hint="write the model with ops that LiteRT has built in.",
         )
 
 

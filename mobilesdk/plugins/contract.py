@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
@@ -41,7 +41,14 @@ class Tool(Frozen):
 
 
 class ExportOptions(Frozen):
-    """Base of the ``[export]`` table of a target, less its ``format`` and ``fallback`` keys."""
+    """Base of the ``[export]`` table of a target, less the keys that are not the exporter's own.
+
+    Attributes:
+        takes_fallback: Whether files of the format say which ops run outside a delegate. Where
+            the phone decides that, a target cannot hold a file to its ``fallback`` key.
+    """
+
+    takes_fallback: ClassVar[bool] = True
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from typing import Any
 
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.errors import UsageError, suggest
-from mobilesdk.plugins import compressor, exporter
+from mobilesdk.plugins import ExportOptions, compressor, exporter
 from mobilesdk.targets.faults import Problem, validate
 from mobilesdk.targets.lines import KeyPath
 from mobilesdk.targets.match import ONLY_ON, MatchRule, model_key, version_key
@@ -33,6 +33,7 @@ def check_target(
     nested, problems = _nest(document, ("export",), Export, _options_of, "options")
     target, found = validate(Target, {**document, "export": nested})
     problems += found
+    problems += _fallback_problems(document)
     problems += _id_problems(document, stem)
     problems += _profile_problems(document, profiles)
     problems += _rule_problems(document)
@@ -59,7 +60,7 @@ def check_profile(document: Document) -> tuple[Profile | None, list[Problem]]:
     return profile, [*found, *(problem for _, problems in pairs for problem in problems)]
 
 
-def _options_of(export: Document) -> type[Frozen] | None:
+def _options_of(export: Document) -> type[ExportOptions] | None:
     name = export.get("format")
     return exporter(name).options if isinstance(name, str) else None
 
@@ -96,6 +97,22 @@ def _nest(
     if value is not None:
         nested[field] = value.model_dump(mode="json")
     return nested, problems
+
+
+def _fallback_problems(document: Document) -> Iterator[Problem]:
+    export = document.get("export")
+    if not isinstance(export, dict) or "fallback" not in export:
+        return
+    try:
+        options = _options_of(export)
+    except UsageError:
+        return  # the format itself is at fault
+    if options is not None and not options.takes_fallback:
+        yield Problem(
+            ("export", "fallback"),
+            f"{export['format']} files do not say what runs where; the phone decides",
+            "leave it out",
+        )
 
 
 def _id_problems(document: Document, stem: str) -> Iterator[Problem]:

@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from mobilesdk.plugins import Kind, compressor, exporter, names
+from mobilesdk.plugins import ExportOptions, Kind, compressor, exporter, names
 from mobilesdk.targets.profile import Profile
-from mobilesdk.targets.target import ExportSettings, Target
+from mobilesdk.targets.target import DelegateSettings, ExportSettings, Target
 
 _ATTRIBUTES = "\n\nAttributes:\n"
 _ATTRIBUTE = re.compile(r"^(\w+): (.*(?:\n .*)*)", re.MULTILINE)
@@ -28,15 +28,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Give the JSON Schema (draft 2020-12) of a ``target`` and of a ``profile``."""
-    exports = [
-        create_model(
-            f"{name}_export",
-            __base__=(ExportSettings, exporter(name).options),
-            __doc__=f"The ``[export]`` table for the format {name}.",
-            format=(Literal[name], ...),
-        )
-        for name in names(Kind.EXPORTERS)
-    ]
+    exports = [_export(name, exporter(name).options) for name in names(Kind.EXPORTERS)]
     steps = [
         create_model(
             f"{name}_step",
@@ -50,6 +42,16 @@ def schemas() -> dict[str, dict[str, Any]]:
         "target": _schema(Target, export=(_one_of(exports, "format"), ...)),
         "profile": _schema(Profile, compress=(list[_one_of(steps, "method")], [])),  # type: ignore[misc]  # made of data
     }
+
+
+def _export(name: str, options: type[ExportOptions]) -> type[BaseModel]:
+    settings = DelegateSettings if options.takes_fallback else ExportSettings
+    return create_model(
+        f"{name}_export",
+        __base__=(settings, options),
+        __doc__=f"The ``[export]`` table for the format {name}.",
+        format=(Literal[name], ...),
+    )
 
 
 def _one_of(classes: Sequence[type[BaseModel]], key: str) -> Any:

@@ -72,15 +72,23 @@ class ExportSettings(Frozen):
     """What every ``[export]`` table can say, whatever its format.
 
     Attributes:
-        fallback: What may run outside the delegate.
         allow_partial: What may differ from the plan; nothing without it.
     """
 
-    fallback: Fallback = "forbid"
     allow_partial: PartialAllowance | None = None
 
 
-class Export(ExportSettings):
+class DelegateSettings(ExportSettings):
+    """What it can say besides, where files of the format say which ops a delegate runs.
+
+    Attributes:
+        fallback: What may run outside the delegate.
+    """
+
+    fallback: Fallback = "forbid"
+
+
+class Export(DelegateSettings):
     """The ``[export]`` table.
 
     Attributes:

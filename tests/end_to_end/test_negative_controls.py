@@ -87,7 +87,7 @@ def disturbed(change, how):
 
 def altered(change, how, name=None, **allow_partial):
     """Give android-npu with an exporter whose files are not what it says."""
-    export = f'how = "{how}"\nfallback = "forbid"'
+    export = f'how = "{how}"'
     if allow_partial:
         fields = ", ".join(f"{key} = {json.dumps(value)}" for key, value in allow_partial.items())
         export += f"\nallow_partial = {{ {fields} }}"

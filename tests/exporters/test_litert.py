@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
@@ -17,9 +18,12 @@ from mobilesdk.core.form import Needs
 from mobilesdk.core.ledger import Expectation, Ledger
 from mobilesdk.core.model import ModelSummary, ModelWeight
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightScheme
-from mobilesdk.exporters.litert import PLUGIN, LiteRTOptions
+from mobilesdk.errors import DelegationRefused
+from mobilesdk.exporters.litert import PLUGIN, LiteRTOptions, require_op_set
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
+from mobilesdk.flatbuffers.tflite_recipe import OpSet
 from mobilesdk.verify.ledger import build_ledger
+from tests.flatbuffers.tflite_files import File
 
 REPEATED = ["two_static", "text_blocks"]
 # Case → least SQNR in dB of the file against the compressed program, over two samples.
@@ -251,6 +255,19 @@ def test_nnapi_takes_float_and_static_int8(activations: ActivationScheme, refuse
     )
 
     assert bool(reasons) is refused
+
+
+@pytest.mark.parametrize("op_set", ["builtin", "nnapi"])
+def test_operators_that_are_not_built_in_are_refused(op_set: OpSet) -> None:
+    file = File()
+    x, y = file.value("x", (1, 4), "float32"), file.value("y", (1, 4), "float32")
+    file.operator(schema.BuiltinOperator.LOGISTIC, [x], [y])
+    require_op_set(file.pack({"x": x}, {"y": y}), op_set)
+
+    file.custom[schema.BuiltinOperator.CUSTOM] = "FlexErf"
+    file.operator(schema.BuiltinOperator.CUSTOM, [x], [y])
+    with pytest.raises(DelegationRefused, match="CUSTOM:FlexErf"):
+        require_op_set(file.pack({"x": x}, {"y": y}), op_set)
 
 
 def test_ranges_need_a_calibration_set() -> None:

@@ -15,6 +15,7 @@ from mobilesdk.targets import (
     load_target,
     load_targets,
     shipped,
+    shipped_folder,
 )
 
 PLUGINS = {
@@ -167,6 +168,18 @@ def test_a_profile_beside_the_target_goes_before_a_shipped_one(folder):
     (folder / "profiles" / "fp16.toml").write_text(PROFILE)
     assert load_profile("fp16", folder).title == "Mine"
     assert load_profile("fp16").title != "Mine"
+
+
+@pytest.mark.parametrize("name", ["android-gpu", "apple-ane"])
+def test_fallback_is_a_fault_where_the_phone_decides(folder, name):
+    text = (shipped_folder() / f"{name}.toml").read_text()
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    assert check_file(path) == []
+    path.write_text(text.replace("[export]\n", '[export]\nfallback = "forbid"\n'))
+    (fault,) = check_file(path)
+    assert "export.fallback" in str(fault)
+    assert "the phone decides; leave it out" in str(fault)
 
 
 def test_a_table_allows_fallback_and_partial_compression(folder):
