@@ -6,6 +6,7 @@ weight files, versions of distributions. The next build looks at those, and impo
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +74,12 @@ class Dependencies(Frozen):
         )
 
     def portable(self) -> dict[str, Any]:
-        """Give names, hashes and versions, without the folders that the files lie in."""
-        files = sorted((file.path.name, file.sha256) for file in self.files)
+        """Give paths, hashes and versions, without the folder that all the files lie in."""
+        parents = [file.path.parent for file in self.files]
+        common = os.path.commonpath(parents) if parents else ""
+        files = sorted(
+            (file.path.relative_to(common).as_posix(), file.sha256) for file in self.files
+        )
         return {"files": files, "distributions": self.distributions}
 
 

@@ -125,3 +125,18 @@ def test_a_vanished_file_leaves_nothing_to_compare(tmp_path):
     assert made_from.now() not in (None, made_from)
     (tmp_path / "a").unlink()
     assert made_from.now() is None
+
+
+def test_files_of_one_name_that_change_places_are_another_model(tmp_path):
+    def made_from(encoder, decoder):
+        for folder, text in (("encoder", encoder), ("decoder", decoder)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "weights.bin").write_text(text)
+        files = [
+            {"path": str(tmp_path / folder / "weights.bin"), "sha256": text * 64}
+            for folder, text in (("encoder", encoder), ("decoder", decoder))
+        ]
+        return Dependencies.model_validate({"files": files, "distributions": {}}).portable()
+
+    assert made_from("a", "b") != made_from("b", "a")
+    assert str(tmp_path) not in str(made_from("a", "b"))
