@@ -217,28 +217,6 @@ def test_two_processes_write_the_same_bytes(exported: Path, tmp_path: Path) -> N
             assert (exported / name / file).read_bytes() == (again / name / file).read_bytes()
 
 
-@slow
-def test_efficientnet_lite0_keeps_its_answers_in_int8(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.exporters.executorch_photos", str(tmp_path)],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    measured = json.loads(done.stdout.partition("RESULT")[2])
-
-    assert measured["delegates"] == {"XnnpackBackend": 1}
-    assert measured["outside"] == []
-    assert measured["float_ops"] == {"XNNConvert": 1}
-    assert measured["different"] == []
-    assert measured["size_bytes"] < 5_000_000
-    assert measured["sqnr_db"] > 20
-    assert measured["top1_agreement"] > 0.9
-
-
 def summary(role: WeightRole, shape: tuple[int, ...]) -> ModelSummary:
     return ModelSummary(
         contract=Contract(inputs=(), outputs=()),
