@@ -56,13 +56,15 @@ def map_file(path: Path) -> memoryview:
     """Map a file into memory for reading; its pages are loaded when they are looked at.
 
     Raises:
-        FileRejected: The file is empty.
+        FileRejected: It is no file (a folder), or an empty one.
     """
-    with path.open("rb") as file:
-        try:
+    try:
+        with path.open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except ValueError as error:
-            raise FileRejected(f"{path.name} is empty.") from error
+    except IsADirectoryError as error:
+        raise FileRejected(f"{path.name} is a folder.") from error
+    except ValueError as error:
+        raise FileRejected(f"{path.name} is empty.") from error
 
 
 def open_table(data: bytes | memoryview, *, identifier: bytes | None = None) -> Table:

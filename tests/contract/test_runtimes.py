@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.form import Form
+from mobilesdk.errors import FileRejected
 from mobilesdk.plugins import PLUGIN_API, ExecutedBy, Runtime, discovery
 
 RUNTIMES = discovery.names(discovery.Kind.RUNTIMES)
@@ -36,6 +38,18 @@ def test_its_page_has_all_headings(name: str) -> None:
 
 def test_it_says_who_executes(name: str) -> None:
     assert discovery.runtime(name).executes_by(NOTHING) in get_args(ExecutedBy)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, bytes(range(256)) * 8, None])
+def test_a_hostile_artifact_is_rejected(name: str, content: bytes | None, tmp_path: Path) -> None:
+    plugin = discovery.runtime(name)
+    path = tmp_path / f"model{plugin.suffix}"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(FileRejected):
+        plugin.inspect(path)
 
 
 def test_it_imports_without_any_toolchain(name: str) -> None:
