@@ -54,6 +54,12 @@ def judge(
     return tuple(gates)
 
 
+def without_limit(contract: Contract, gates: Iterable[Gate]) -> tuple[str, ...]:
+    """Name the outputs that no gate is about: nothing was asked of their numbers."""
+    judged = {gate.output for gate in gates}
+    return tuple(spec.name for spec in contract.outputs if spec.name not in judged)
+
+
 def never_evaluated(gates: Iterable[Gate], reason: str) -> tuple[Gate, ...]:
     """Turn gates without a figure into ``unverifiable`` ones: no run here could give one."""
     return tuple(

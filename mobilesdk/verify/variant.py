@@ -21,7 +21,7 @@ from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.plugins import ExecutedBy, Runtime, RuntimeSession, runtime
 from mobilesdk.verify.delegation import enforce_fallback
-from mobilesdk.verify.gates import judge, never_evaluated, verification
+from mobilesdk.verify.gates import judge, never_evaluated, verification, without_limit
 from mobilesdk.verify.ledger import build_ledger, enforce
 from mobilesdk.verify.parity import compare
 from mobilesdk.verify.record import (
@@ -78,6 +78,9 @@ def verify_artifact(
     if info.unverifiable:
         gates = never_evaluated(gates, "; ".join(info.unverifiable))
     run_by = plugin.executes_by(info) if parity else None
+    unlimited = without_limit(summary.contract, gates)
+    if unlimited and run_by:
+        run_by, reason = None, f"no limit of the profile applies to {', '.join(unlimited)}"
     notes = () if expectation is None else expectation.notes
     record = _record(info, gates, parity, run_by, reason, notes)
     (context.output / RECORD_NAME).write_text(record.model_dump_json())

@@ -6,7 +6,7 @@ from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.targets import AnyBudget, Budget, ClassBudget, ValueBudget
-from mobilesdk.verify.gates import judge, never_evaluated, verification
+from mobilesdk.verify.gates import judge, never_evaluated, verification, without_limit
 
 FIGURES = {
     "sqnr_db": 25.0,
@@ -176,3 +176,10 @@ def test_what_no_run_can_tell_is_unverifiable_unless_a_gate_failed():
     assert verification(gates, None, unverifiable=True) is Verification.UNVERIFIABLE
     failed = [*gates, gate("failed")]
     assert verification(failed, None, unverifiable=True) is Verification.FAILED_GATE
+
+
+def test_an_output_that_no_limit_is_about_is_named():
+    budget = Budget(any=AnyBudget(max_size_ratio=0.9, min_sqnr_db=20.0))
+    assert without_limit(contract(), gates(budget)) == ()
+    ids = contract("other", "int64")
+    assert without_limit(ids, gates(budget, of=ids)) == (ids.outputs[0].name,)

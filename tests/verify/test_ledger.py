@@ -286,3 +286,15 @@ def test_a_share_of_ops_may_be_allowed():
     enforce(result, PartialAllowance(max_fraction=0.3, reason="last"))
     with pytest.raises(CompressionIncomplete, match="SOFTMAX"):
         enforce(result, PartialAllowance(max_fraction=0.2, reason="last"))
+
+
+@pytest.mark.parametrize(
+    "asked", [ActivationScheme(bits=16), ActivationScheme(mode="dynamic", bits=8)]
+)
+def test_a_float_op_never_reads_as_the_other_scheme_that_was_asked_for(asked):
+    op = OpInfo(name="op0", type="FULLY_CONNECTED", dtype="float32")
+    built = build_ledger(Expectation(weights=(), activations=asked), info(ops=[op]))
+    (entry,) = built.entries
+    assert (entry.status, entry.planned, entry.applied) == ("as_planned", "float32", "float32")
+    assert entry.requested == str(asked)
+    assert entry.reason
