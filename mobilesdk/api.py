@@ -65,7 +65,7 @@ def plan(
         evaluation: Another set like it; parity is measured on it.
         contract: JSON file that overrides or completes the model's contract.
         plugins: Files of plug-ins.
-        allow_small_calibration: Accept fewer than 32 calibration samples.
+        allow_small_calibration: Accept fewer than 32 samples, in both sets.
         listener: Called with every event.
 
     Returns:

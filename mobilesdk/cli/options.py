@@ -39,7 +39,7 @@ def model_options(command: Command) -> Command:
         click.option(
             "--allow-small-calibration",
             is_flag=True,
-            help="Accept sets of fewer than 32 samples.",
+            help="Accept fewer than 32 samples, in both sets.",
         ),
         plugin_option,
         json_option,

@@ -49,8 +49,8 @@ def check_count(count: int, *, allow_small: bool) -> None:
     """
     if count < SMALLEST_COUNT and not allow_small:
         raise InvalidDataset(
-            f"There are {count} samples; {SMALLEST_COUNT} are the least that ranges can rest on.",
-            hint="add samples, or pass --allow-small-calibration if you accept worse ranges.",
+            f"There are {count} samples; ranges and figures need at least {SMALLEST_COUNT}.",
+            hint="add samples, or pass --allow-small-calibration if you accept worse ones.",
         )
 
 

@@ -88,7 +88,7 @@ class Planner:
         return self._graph
 
     def _add_set(self, model: ReadModel, role: str, path: Path, before: dict[str, str]) -> str:
-        allow_small = role != "calibration" or self._request.allow_small_calibration
+        allow_small = self._request.allow_small_calibration
         config = {"path": str(path), "allow_small": allow_small}
         content = {"content": content_digest(path), "allow_small": allow_small}
         inputs = {"read": model.key, **before}

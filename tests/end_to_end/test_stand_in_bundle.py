@@ -231,6 +231,21 @@ def test_a_constant_set_is_refused_before_anything_is_written(build, command_lin
     assert not (command_line.folder / "bundle").exists()
 
 
+def test_an_evaluation_set_of_one_sample_verifies_nothing_unless_allowed(
+    build, command_line, plain
+):
+    small = command_line.folder / "small.npz"
+    np.savez(small, x=np.random.default_rng(7).normal(size=(1, 4)).astype(np.float32))
+    result = build(plain, arguments=["--evaluation", small, "--json"])
+    assert (result.code, result.json["error"]["code"]) == (2, "invalid-dataset")
+    assert not (command_line.folder / "bundle").exists()
+    result = build(plain, arguments=["--evaluation", small, "--allow-small-calibration", "--json"])
+    assert result.code == 0, result.err
+    assert result.json["manifest"]["models"][0]["variants"][0]["evaluation"]["count"] == 1
+    artifact = command_line.folder / "bundle" / "variants" / "first" / "linear.plain"
+    assert verify(command_line, artifact, "--model", LINEAR, "--evaluation", small).code == 0
+
+
 def test_a_model_that_raises_is_refused_with_its_message(build, command_line, plain):
     result = build(plain, model=f"{STAND_INS / 'linear.py'}:refuse", arguments=["--json"])
     assert (result.code, result.json["error"]["code"]) == (2, "invalid-model")
