@@ -1,0 +1,98 @@
+"""Export a small network twice and run it, in a process of its own.
+
+``python -m tests.contract.exporter_worker FORMAT FOLDER`` prints what it saw as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mobilesdk.bundle.canonical import tree_hash
+from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.form import Form, Trait
+from mobilesdk.core.ledger import Expectation
+from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.step import StepContext
+from mobilesdk.errors import MobileSDKError
+from mobilesdk.graph.program import export_program, save_program
+from mobilesdk.graph.roles import weights
+from mobilesdk.plugins import discovery
+from mobilesdk.plugins.contract import RuntimeSession
+
+SHAPE = (1, 3, 8, 8)
+
+
+def main(name: str, folder: Path) -> None:
+    """Export, compare, run."""
+    model, summary = write_model(folder / "model")
+    before = tree_hash(folder / "model")
+    exporter, runtime = discovery.exporter(name), discovery.runtime(name)
+    made = []
+    for place in ("once", "again"):
+        (folder / place).mkdir()
+        made.append(exporter.apply(model, exporter.options(), StepContext(folder / place)))
+    expectation = Expectation.model_validate_json(made[0].sidecars["expectation"].read_bytes())
+    image = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+    given = {"image": image.copy()}
+    session = runtime.load(made[0].path, summary.contract, 1)
+    outputs = session.run(given)
+    seen = {
+        "model_changed": tree_hash(folder / "model") != before,
+        "same_bytes": tree_hash(folder / "once") == tree_hash(folder / "again"),
+        "forms": [made[0].form, runtime.form],
+        "suffixes": [made[0].path.suffix, runtime.suffix],
+        "weights": sorted(weight.name for weight in summary.weights),
+        "expected": sorted(weight.name for weight in expectation.weights),
+        "inspected": len(runtime.inspect(made[0].path).weights),
+        "input_changed": not np.array_equal(given["image"], image),
+        "outputs": {key: [str(value.dtype), value.shape] for key, value in outputs.items()},
+        "same_outputs": np.array_equal(outputs["scores"], session.run(given)["scores"]),
+        "refused": refusal(session),
+    }
+    print("RESULT" + json.dumps(seen))
+
+
+def write_model(folder: Path) -> tuple[Model, ModelSummary]:
+    """Write a network of one convolution and one linear layer as the frontend would."""
+    folder.mkdir()
+    torch.manual_seed(0)
+    layers = (torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    module = torch.nn.Sequential(*layers, torch.nn.Linear(288, 4)).eval()
+    program = export_program(module, [torch.zeros(SHAPE)])
+    summary = ModelSummary(
+        contract=Contract(
+            inputs=(InputSpec(name="image", shape=SHAPE, dtype="float32"),),
+            outputs=(OutputSpec(name="scores", shape=(1, 4), dtype="float32"),),
+        ),
+        family="vision",
+        weights=weights(program),
+        op_counts={},
+        float_size_bytes=0,
+    )
+    save_program(program, folder / "program.pt2")
+    (folder / "summary.json").write_text(summary.model_dump_json())
+    model = Model(
+        form=Form.EXPORTED_PROGRAM,
+        path=folder / "program.pt2",
+        traits=frozenset({Trait.FOLDED}),
+        sidecars={"summary": folder / "summary.json"},
+    )
+    return model, summary
+
+
+def refusal(session: RuntimeSession) -> str:
+    """Give the code of the error that an input of the wrong shape ends with."""
+    try:
+        session.run({"image": np.zeros((1, 3, 8, 9), np.float32)})
+    except MobileSDKError as error:
+        return error.code
+    return ""
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
