@@ -58,6 +58,7 @@ def quantize_static(
         are added to or multiplied with int8 values.
     """
     _lift_scalars(module)
+    _give_each_a_bias(module)
     regions = find_regions(module.graph, set(weights))
     scales = _scales(module, regions, samples, observer)
     stored = _quantize_weights(module, regions, weights, scales)
@@ -94,6 +95,25 @@ def _lift_scalars(module: torch.fx.GraphModule) -> None:
                     lifted = constant(module.graph, f"{node.name}.operand_{place}", value)
                 lifted.meta["val"] = node.meta["val"].new_empty(1)
                 node.update_arg(place, lifted)
+
+
+def _give_each_a_bias(module: torch.fx.GraphModule) -> None:
+    """Copy the biases that several ops take, as a layer that runs more than once does.
+
+    XNNPACK stores a bias in units of its op's input scale, and a constant in one unit only: the
+    later calls would add the bias of the first call's scale.
+    """
+    taken: set[object] = set()
+    for op in module.graph.nodes:
+        bias = op.args[2] if op.target in WEIGHTED and len(op.args) > 2 else None
+        if bias is None:
+            continue
+        if bias.target in taken:
+            with module.graph.inserting_before(op):
+                copy = constant(module.graph, f"{op.name}.bias", _tensor(module, bias).clone())
+            copy.meta["val"] = bias.meta["val"]
+            op.update_arg(2, copy)
+        taken.add(bias.target)
 
 
 def _scales(

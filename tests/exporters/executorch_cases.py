@@ -89,6 +89,46 @@ class Joined(nn.Module):
         return self.mix(x).softmax(-1)
 
 
+class Repeated(nn.Module):
+    """One convolution, run on values of very different ranges, and a bias that two layers share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3)
+        self.again = nn.Conv2d(8, 8, 3, padding=1)
+        self.other = nn.Conv2d(8, 8, 1)
+        self.other.bias = self.again.bias
+        self.again.bias.data.mul_(20)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem(image)
+        for _ in range(3):
+            x = torch.relu(self.again(x))
+        return self.other(x)
+
+
+class PreActivation(nn.Module):
+    """Batch norms that no convolution takes in: at the input, before a clamp, behind a join."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.BatchNorm2d(3)
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.BatchNorm2d(8)
+        self.inner = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.joined = nn.BatchNorm2d(16)
+        self.head = nn.Linear(16, 10)
+        for norm in (self.first, self.second, self.joined):
+            nn.init.normal_(norm.running_mean, std=0.3)
+            nn.init.uniform_(norm.running_var, 0.5, 2.0)
+            nn.init.uniform_(norm.weight, 0.5, 2.0)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.conv(self.first(image))
+        y = x + self.inner(torch.relu(self.second(x)))
+        return self.head(torch.relu(self.joined(torch.cat([x, y], 1))).mean((2, 3)))
+
+
 class Dead(nn.Module):
     """Channels whose weights are all but zero, beside large biases."""
 
@@ -203,6 +243,8 @@ CASES = {
     "percentile": Case(Convolutions, IMAGE, ALL_INT8, PERCENTILE),
     "per_tensor": Case(Convolutions, IMAGE, dict.fromkeys(ALL_INT8, INT8_TENSOR), STATIC),
     "joined": Case(Joined, IMAGE, ALL_INT8, STATIC),
+    "repeated": Case(Repeated, IMAGE, ALL_INT8, STATIC),
+    "pre_activation": Case(PreActivation, IMAGE, ALL_INT8, STATIC),
     "dead": Case(Dead, IMAGE, ALL_INT8, STATIC),
     "dynamic": Case(Images, IMAGE, ALL_INT8, DYNAMIC),
     "text": Case(Text, TEXT),

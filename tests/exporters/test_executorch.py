@@ -30,6 +30,7 @@ RUN = {
     "percentile": 35,
     "per_tensor": 35,
     "joined": 35,
+    "repeated": 40,
     "dead": 40,
     "gated": 30,
     "vector": 30,
