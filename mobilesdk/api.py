@@ -173,7 +173,8 @@ def verify(
 ) -> VerifyReport:
     """Check a bundle, or an artifact that somebody else built against its model.
 
-    Of a bundle: every hash, every artifact from disk, and the goldens of each that can be run here.
+    Of a bundle: every hash, every gate by its stored figure, every artifact from disk, and the
+    goldens of each that can be run here.
     Of an artifact: its structure, and its parity with the model on the evaluation set.
 
     Args:

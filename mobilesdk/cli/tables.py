@@ -234,3 +234,5 @@ def print_verification(report: VerifyReport) -> None:
         verdict = f"[{colours[check.verdict]}]{check.verdict.replace('_', ' ')}[/]"
         table.add_row(escape(check.subject), escape(check.name), verdict, escape(check.detail))
     out.print(table)
+    if not report.has_run:
+        out.print("[yellow]note[/] no artifact was run: only what is stored was looked at.")

@@ -22,7 +22,8 @@ _PATH = click.Path(path_type=Path)
 def command(*, path: Path, as_json: bool, **options: Any) -> int:
     """Check a bundle, or an ARTIFACT against its float model.
 
-    Of a bundle: every hash, every artifact from disk, the goldens of each that can be run here.
+    Of a bundle: every hash, every gate by its stored figure, every artifact from disk, the goldens
+    of each that can be run here.
     """
     from mobilesdk import api
     from mobilesdk.cli import print_json

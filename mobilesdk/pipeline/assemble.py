@@ -19,10 +19,10 @@ from mobilesdk.bundle.manifest import (
     Variant,
 )
 from mobilesdk.bundle.writing import new_folder
-from mobilesdk.core.gate import Verification
 from mobilesdk.data.index import INDEX_NAME, SampleIndex
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.pipeline.cache import Cache
+from mobilesdk.pipeline.claims import may_be_released
 from mobilesdk.pipeline.job import read_outcome
 from mobilesdk.pipeline.keys import tool_versions
 from mobilesdk.pipeline.reading import ReadModel
@@ -67,7 +67,7 @@ class Assembler:
             failures = tuple(self._failed())
             manifest = Manifest(
                 mobilesdk_version=__version__,
-                releasable=not failures and all(map(_releasable, entries)),
+                releasable=may_be_released(entries, failures),
                 models=entries,
                 failures=failures,
                 files=self._files(folder),
@@ -222,15 +222,6 @@ def _allowances(export: Export) -> dict[str, Any]:
         for name, allowance in given.items()
         if isinstance(allowance, FallbackAllowance | PartialAllowance)
     }
-
-
-def _releasable(model: ModelEntry) -> bool:
-    """Tell whether there are variants and all gates have passed; one without a figure has not."""
-    verified = (Verification.VERIFIED_ON_HOST, Verification.VERIFIED_BY_REFERENCE)
-    return bool(model.variants) and all(
-        variant.verification in verified and all(gate.verdict == "passed" for gate in variant.gates)
-        for variant in model.variants
-    )
 
 
 def _copy(source: Path, destination: Path) -> None:

@@ -13,6 +13,7 @@ from mobilesdk.core.parity import OutputParity
 from mobilesdk.errors import FileRejected, PlanRefused, UnknownName
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.check import Check
+from mobilesdk.pipeline.claims import check_claims
 from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import content_digest, step_key
@@ -39,6 +40,15 @@ class VerifyReport(Frozen):
         """Whether no check failed. A check without a figure has neither passed nor failed."""
         return all(check.verdict != "failed" for check in self.checks)
 
+    @property
+    def has_run(self) -> bool:
+        """Whether an artifact was run: goldens were replayed, or parity was measured."""
+        return any(
+            check.name == "goldens" or check.name.startswith("parity")
+            for check in self.checks
+            if check.verdict != "not_evaluated"
+        )
+
 
 def runtime_for(path: Path) -> str:
     """Give the name of the runtime that reads an artifact, by its suffix.
@@ -59,15 +69,17 @@ def verify_bundle(
     listener: Listener,
     plugin_files: tuple[Path, ...],
 ) -> VerifyReport:
-    """Check every hash of a bundle, read every artifact, replay the goldens.
+    """Check every hash of a bundle, judge its figures, read every artifact, replay the goldens.
 
     Raises:
-        FileRejected: A file is missing, changed, or not named by the manifest.
+        FileRejected: A file is missing, changed, or not named by the manifest, or the manifest
+            contradicts itself.
     """
     manifest = read_manifest(bundle)
     check_files(bundle, manifest)
     count = len(manifest.files)
     checks = [Check(subject=MANIFEST_NAME, name=f"{count} hashes", verdict="passed")]
+    checks += check_claims(manifest)
     replay = Replayer(bundle, cache, workers, listener, plugin_files)
     for model in manifest.models:
         for variant in model.variants:

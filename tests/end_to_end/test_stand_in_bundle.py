@@ -67,6 +67,10 @@ def test_a_failed_gate_writes_the_bundle_whole_and_exits_1(build, command_line):
     xml = (command_line.folder / "junit.xml").read_text()
     assert 'failures="1"' in xml
     assert "max_size_bytes" in xml
+    result = verify(command_line, command_line.folder / "bundle")
+    assert result.code == 1, result.err
+    (failed,) = [check for check in result.json["checks"] if check["verdict"] == "failed"]
+    assert (failed["name"], "max_size_bytes" in failed["detail"]) == ("gates", True)
 
 
 def test_swapped_channels_fail_a_gate(build, command_line):
