@@ -85,12 +85,15 @@ def round_activations(values: Values, variant: int, scheme: ActivationScheme) ->
     """Round the values of one node to a static grid whose range they span themselves.
 
     Args:
-        values: Of the node; the entries of ``variant`` are replaced.
+        values: Of the node; the entries of ``variant`` are replaced. Nodes that give nothing but
+            empty tensors have no range, and none to round.
         variant: Which of the variants is the compressed one.
         scheme: Static: 8 bits with a zero point, or 16 bits symmetric, as LiteRT has them.
     """
     tensors = values[variant]
     if not all(isinstance(tensor, Tensor) and tensor.dtype == torch.float32 for tensor in tensors):
+        return
+    if not any(tensor.numel() for tensor in tensors):
         return
     observer = RangeObserver(scheme.observer)
     for tensor in tensors:

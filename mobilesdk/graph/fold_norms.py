@@ -1,4 +1,4 @@
-"""Fold batch norms into the convolution or linear op before them."""
+"""Fold batch norms into the convolution or linear op before them; write out the others."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def fold_batch_norms(module: torch.fx.GraphModule) -> None:
     left in, it costs a second rounding, and bias correction has no bias to correct. After folding,
     the op always has a bias. The arithmetic is done in float64 and rounded once.
 
-    A batch norm stays where folding would change something else: its input has other users, the
-    weight is shared with another op, or the norm runs over an axis that is not the op's output
+    A batch norm is not folded where that would change something else: its input has other users,
+    the weight is shared with another op, or the norm runs over an axis that is not the op's output
     channel.
     """
     for norm in module.graph.find_nodes(op="call_function", target=_NORM):
@@ -47,6 +47,45 @@ def fold_batch_norms(module: torch.fx.GraphModule) -> None:
         if _can_fold(producer, norm):
             _fold(module, producer, norm)
     module.graph.eliminate_dead_code()
+
+
+def write_out_batch_norms(module: torch.fx.GraphModule) -> None:
+    """Write every batch norm that is left as a product and a sum with constants.
+
+    Why: the op gives three results, two of them empty, for which static quantization finds no range
+    and coremltools no value.
+    """
+    for norm in module.graph.find_nodes(op="call_function", target=_NORM):
+        if all(node is None or node.op == "get_attr" for node in norm.args[1:5]):
+            _write_out(module, norm)
+    module.graph.eliminate_dead_code()
+
+
+def _write_out(module: torch.fx.GraphModule, norm: torch.fx.Node) -> None:
+    value = norm.args[0]
+    like = value.meta["val"]
+    name = str(norm.args[3].target).rpartition(".")[0]
+    result = value
+    with module.graph.inserting_before(norm):
+        for op, part, numbers in zip(
+            (_aten.mul.Tensor, _aten.add.Tensor),
+            ("scale", "shift"),
+            _scale_and_shift(module, norm),
+            strict=True,
+        ):
+            spread = numbers.to(like.dtype).reshape(1, -1, *[1] * (like.dim() - 2))
+            constant = new_tensor(
+                module, f"{name}.{part}".removeprefix("."), spread, parameter=False
+            )
+            result = module.graph.call_function(op, (result, constant))
+            result.meta["val"] = like
+    _replace_result(norm, result)
+
+
+def _replace_result(norm: torch.fx.Node, result: torch.fx.Node) -> None:
+    for user in list(norm.users):
+        if user.target is operator.getitem and user.args[1] == 0:
+            user.replace_all_uses_with(result)
 
 
 def _can_fold(producer: torch.fx.Node, norm: torch.fx.Node) -> bool:
@@ -70,10 +109,7 @@ def _fold(module: torch.fx.GraphModule, producer: torch.fx.Node, norm: torch.fx.
     scaled = _scale_output_channels(weight.double(), scale, producer)
     set_tensor(module, weight_node, scaled.to(weight.dtype))
     _set_bias(module, producer, shift.to(weight.dtype))
-
-    for user in list(norm.users):
-        if user.target is operator.getitem and user.args[1] == 0:
-            user.replace_all_uses_with(producer)
+    _replace_result(norm, producer)
 
 
 def _scale_and_shift(module: torch.fx.GraphModule, norm: torch.fx.Node) -> tuple[Tensor, Tensor]:

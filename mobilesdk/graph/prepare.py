@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from mobilesdk.graph.fold_constants import fold_constants
-from mobilesdk.graph.fold_norms import fold_batch_norms
+from mobilesdk.graph.fold_norms import fold_batch_norms, write_out_batch_norms
 from mobilesdk.graph.program import export_program, graph_module
 from mobilesdk.graph.rewrites import (
     free_shapes,
@@ -31,6 +31,7 @@ REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
     fold_constants,
     write_linear,
     fold_batch_norms,
+    write_out_batch_norms,
     name_relu6,
     give_pools_a_stride,
     free_shapes,
@@ -38,7 +39,7 @@ REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
 
 
 def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Fold batch norms and constants, remove ops that do nothing, and unify the others.
+    """Fold batch norms and constants, write out other batch norms, remove ops that do nothing, and unify the others.
 
     Args:
         program: Functional and static; stays as it is.

@@ -59,6 +59,28 @@ class Convolutions(nn.Module):
         return self.head(self.project(x).mean((2, 3)))
 
 
+class PreActivation(nn.Module):
+    """Batch norms that no convolution takes in: at the input, before a clamp, behind a join."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.BatchNorm2d(3)
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.BatchNorm2d(8)
+        self.inner = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.joined = nn.BatchNorm2d(16)
+        self.head = nn.Linear(16, 10)
+        for norm in (self.first, self.second, self.joined):
+            nn.init.normal_(norm.running_mean, std=0.3)
+            nn.init.uniform_(norm.running_var, 0.5, 2.0)
+            nn.init.uniform_(norm.weight, 0.5, 2.0)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.conv(self.first(image))
+        y = x + self.inner(torch.relu(self.second(x)))
+        return self.head(torch.relu(self.joined(torch.cat([x, y], 1))).mean((2, 3)))
+
+
 class TwoInTwoOut(nn.Module):
     """Two inputs, two outputs, and a division by a value of the run."""
 
@@ -173,6 +195,7 @@ CASES = {
     "static_partial": Case(Convolutions, IMAGE, {"conv": INT8, "linear": INT8}, STATIC),
     "static16": Case(Convolutions, IMAGE, ALL_INT8, STATIC16),
     "static_int_io": Case(Convolutions, IMAGE, ALL_INT8, STATIC, {"float_io": False}),
+    "pre_activation": Case(PreActivation, IMAGE, ALL_INT8, STATIC),
     "two_static": Case(TwoInTwoOut, PAIR, ALL_INT8, STATIC),
     "text_blocks": Case(Text, ((1, 6),), {"linear": INT4_BLOCKS, "embedding": INT8}, DYNAMIC),
     "text_nnapi": Case(Text, ((1, 6),), ALL_INT8, STATIC, {"op_set": "nnapi"}),

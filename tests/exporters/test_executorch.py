@@ -31,6 +31,7 @@ RUN = {
     "per_tensor": 35,
     "joined": 35,
     "repeated": 40,
+    "pre_activation": 35,
     "dead": 40,
     "gated": 30,
     "vector": 30,
@@ -108,7 +109,9 @@ def test_the_file_computes_what_the_program_computes(exported: Path, name: str) 
 
 
 @slow
-@pytest.mark.parametrize("name", ["static", "percentile", "per_tensor", "dead", "gated"])
+@pytest.mark.parametrize(
+    "name", ["static", "percentile", "per_tensor", "pre_activation", "dead", "gated"]
+)
 def test_a_static_program_is_int8_between_its_borders(exported: Path, name: str) -> None:
     info = info_of(exported, name)
 

@@ -37,6 +37,7 @@ EXPORTED = {
     "static_partial": 25,
     "static16": 45,
     "static_int_io": 25,
+    "pre_activation": 35,
     "two_static": 25,
     "text_blocks": 30,
     "text_nnapi": 15,

@@ -71,3 +71,9 @@ def test_only_the_compressed_variant_is_rounded_and_integers_are_left_alone() ->
     ids = [[torch.arange(5)], [torch.arange(5)]]
     round_activations(ids, 1, scheme)
     assert torch.equal(ids[1][0], torch.arange(5))
+
+
+def test_empty_values_have_no_range_and_stay() -> None:
+    values = [[torch.zeros(0)], [torch.zeros(0)]]
+    round_activations(values, 1, ActivationScheme(mode="static", bits=8))
+    assert values[1][0].shape == (0,)
