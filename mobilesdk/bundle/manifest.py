@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from mobilesdk.core.contract import Contract
+from mobilesdk.core.contract import Contract, DType
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.errors import FileRejected
@@ -73,11 +73,30 @@ class SetEntry(Tolerant):
     count: int
 
 
+class Port(Tolerant):
+    """An input or output of an artifact, as the file itself declares it.
+
+    Attributes:
+        name: In the artifact.
+        shape: In the artifact; ``-1`` stands for a free dimension.
+        dtype: In the artifact; a quantized file may take integers where the contract says floats.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+
+
 class Variant(Tolerant):
     """The artifact for one target, with its records.
 
     Attributes:
         artifact: Path in the bundle; two targets may share one artifact.
+        inputs: Name in the contract → what the artifact calls and takes for it.
+        outputs: Name in the contract → what the artifact calls and gives for it.
+        export: The exporter's options: compute units, precision, backend, deployment target.
+        accelerator: What should run it on the device.
+        maximum_os: Last version of the system on which the accelerator should be used.
         overrides: What the project chose in place of the target's profile and its budget.
         allowances: What the target accepts besides the plan, each with its reason: ``fallback``,
             ops outside the delegate; ``allow_partial``, entries of the ledger that differ.
@@ -87,13 +106,18 @@ class Variant(Tolerant):
     target_title: str
     format: str
     artifact: str
+    inputs: dict[str, Port] = {}
+    outputs: dict[str, Port] = {}
+    export: dict[str, Any] = {}
     size_bytes: int
     float_size_bytes: int
     profile: str
     overrides: tuple[Literal["budget", "profile"], ...] = ()
     allowances: dict[str, Any] = {}
     methods: tuple[str, ...]
+    accelerator: str = ""
     minimum_os: str
+    maximum_os: str | None = None
     match: dict[str, Any]
     fallback_order: int
     verification: Verification

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ from mobilesdk.bundle.manifest import (
     FileEntry,
     Manifest,
     ModelEntry,
+    Port,
     SetEntry,
     Variant,
 )
 from mobilesdk.bundle.writing import new_folder
+from mobilesdk.core.artifact import TensorInfo
+from mobilesdk.core.contract import InputSpec, OutputSpec
+from mobilesdk.core.naming import natural_order
 from mobilesdk.data.index import INDEX_NAME, SampleIndex
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.pipeline.cache import Cache
@@ -131,13 +135,18 @@ class Assembler:
             target_title=target.title,
             format=target.export.format,
             artifact=artifact,
+            inputs=_ports(variant.model.summary.contract.inputs, record.inputs),
+            outputs=_ports(variant.model.summary.contract.outputs, record.outputs),
+            export=target.export.typed_options().model_dump(mode="json"),
             size_bytes=tree_size_bytes(folder / artifact),
             float_size_bytes=variant.model.summary.float_size_bytes,
             profile=variant.profile_name,
             overrides=variant.overrides,
             allowances=_allowances(target.export),
             methods=tuple(step.method for step in variant.profile.compress),
+            accelerator=target.device.accelerator,
             minimum_os=target.device.min_os,
+            maximum_os=target.device.max_os,
             match=target.match.model_dump(mode="json", exclude_none=True),
             fallback_order=order,
             verification=record.verification,
@@ -213,6 +222,18 @@ class Assembler:
             size_bytes=tree_size_bytes(place),
             sha256=tree_hash(place),
         )
+
+
+def _ports(
+    specs: Sequence[InputSpec] | Sequence[OutputSpec], tensors: Sequence[TensorInfo]
+) -> dict[str, Port]:
+    """Pair the contract's names with an artifact's: by name, or in order if it numbers them."""
+    names = [spec.name for spec in specs]
+    found = {tensor.name: tensor for tensor in tensors}
+    if not set(names) <= set(found):
+        numbered = sorted(found, key=natural_order)
+        found = {name: found[other] for name, other in zip(names, numbered, strict=True)}
+    return {name: Port(**found[name].model_dump()) for name in names}
 
 
 def _allowances(export: Export) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def files(folder):
 
 @pytest.fixture
 def plain(command_line):
-    return command_line.target("first")
+    return command_line.target("first", budget="[budget.any]\nmin_sqnr_db = 20.0\n")
 
 
 def verify(command_line, *arguments):
@@ -48,6 +48,10 @@ def test_a_bundle_has_the_documented_tree_and_a_manifest_that_names_every_file(b
     }
     (variant,) = manifest.models[0].variants
     assert (variant.target, variant.profile, variant.overrides) == ("first", "plain", ())
+    assert variant.inputs["x"].model_dump() == {"name": "x", "shape": (1, 4), "dtype": "float32"}
+    assert list(variant.outputs) == ["scores"]
+    assert variant.export["how"] == "right"
+    assert (variant.accelerator, variant.minimum_os, variant.maximum_os) == ("xnnpack", "8.0", None)
     assert variant.calibration.count == variant.evaluation.count == 40
     assert variant.verification.value == "verified_on_host"
     assert manifest.releasable
