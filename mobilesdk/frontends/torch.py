@@ -80,7 +80,7 @@ def _is_source(source: str) -> bool:
 
 def _convert(spec: Any, given: Contract | None, context: StepContext) -> Model:
     """Export, prepare, check and write."""
-    from mobilesdk.graph.contracts import make_contract
+    from mobilesdk.graph.contracts import check_outputs, make_contract
     from mobilesdk.graph.fidelity import check_fidelity
     from mobilesdk.graph.flatten import input_leaves
     from mobilesdk.graph.module import checked_module, export_module, run_module
@@ -97,6 +97,7 @@ def _convert(spec: Any, given: Contract | None, context: StepContext) -> Model:
     original = export_module(module, inputs)
     context.report("preparing", 0.6)
     prepared = prepare(original)
+    check_outputs(prepared, contract)
     fidelity_db = check_fidelity(original, prepared, inputs.tensors, contract, context.seed)
     context.report(f"prepared: {fidelity_db:.1f} dB from the original", 0.9)
 

@@ -50,6 +50,35 @@ def make_contract(
     return contract
 
 
+def check_outputs(program: torch.export.ExportedProgram, contract: Contract) -> None:
+    """Refuse outputs that nothing computes: runtimes give each output memory that an op fills.
+
+    Args:
+        program: Flat, in the contract's order.
+        contract: Names of inputs and outputs.
+
+    Raises:
+        InvalidModel: An output is an input, or the same value as an output before it.
+    """
+    nodes = {node.name: node for node in program.graph.nodes}
+    signature = program.graph_signature
+    known = {
+        nodes[value]: f"the input {spec.name!r}"
+        for value, spec in zip(signature.user_inputs, contract.inputs, strict=True)
+    }
+    for value, spec in zip(signature.user_outputs, contract.outputs, strict=True):
+        node = nodes[value]
+        while node.target is torch.ops.aten.clone.default:
+            node = node.args[0]
+        if node in known:
+            raise InvalidModel(
+                f"The output {spec.name!r} is {known[node]} itself, and files for phones give no "
+                "value twice.",
+                hint=f"leave it out of what forward returns: the app has {known[node]} already.",
+            )
+        known[node] = f"the output {spec.name!r}"
+
+
 def _from_factory(spec: ModelSpec, inputs: Leaves, outputs: Leaves) -> Contract:
     preparations = _by_leaf("inputs", spec.inputs, inputs, ArrayInput())
     kinds = _by_leaf("outputs", spec.outputs, outputs, "other")

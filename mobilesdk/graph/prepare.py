@@ -39,7 +39,7 @@ REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
 
 
 def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Fold batch norms and constants, write out other batch norms, remove ops that do nothing, and unify the others.
+    """Fold constants, fold or write out batch norms, remove what does nothing, unify the others.
 
     Args:
         program: Functional and static; stays as it is.

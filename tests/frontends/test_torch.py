@@ -135,6 +135,18 @@ BAD_MODELS = {
     "no tensor out": (returning("lambda_(lambda x: 3), (X,)"), "is a int"),
     "too many": (returning("lambda_(lambda x: x), (X, X)"), "do not fit forward"),
     "does not run": (returning("nn.Linear(4, 4).eval(), (X,)"), "does not run"),
+    "input given back": (
+        returning("lambda_(lambda x: (x + 1, x)), (X,)"),
+        "'output_1' is the input 'x' itself",
+    ),
+    "copy of the input": (
+        returning("lambda_(lambda x: nn.functional.dropout(x, training=False)), (X,)"),
+        "'output_0' is the input 'x' itself",
+    ),
+    "one value twice": (
+        returning("lambda_(lambda x: 2 * (x + 1,)), (X,)"),
+        "'output_1' is the output 'output_0' itself",
+    ),
     "not finite": (returning("lambda_(lambda x: x / 0), (X,)"), "infinite numbers or NaN"),
 }
 
