@@ -96,6 +96,7 @@ class Variant(Tolerant):
         outputs: Name in the contract → what the artifact calls and gives for it.
         export: The exporter's options: compute units, precision, backend, deployment target.
         accelerator: What should run it on the device.
+        ran_on: What ran it for its figures, on the machine that built it; empty if nothing did.
         maximum_os: Last version of the system on which the accelerator should be used.
         overrides: What the project chose in place of the target's profile and its budget.
         allowances: What the target accepts besides the plan, each with its reason: ``fallback``,
@@ -122,6 +123,7 @@ class Variant(Tolerant):
     fallback_order: int
     verification: Verification
     verification_reason: str = ""
+    ran_on: str = ""
     device: Literal["not_measured"] = "not_measured"
     gates: tuple[Gate, ...]
     parity: ParityReport | None

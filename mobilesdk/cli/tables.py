@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from mobilesdk.bundle.manifest import Variant
+from mobilesdk.bundle.manifest import Manifest, Variant
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import Estimate, ParityReport
@@ -28,6 +28,7 @@ _STATES = {
     Verification.UNVERIFIABLE: "[yellow]unverifiable[/]",
     Verification.FAILED_GATE: "[red]failed gate[/]",
 }
+_ON_CPU = ("", "xnnpack")
 _SHOWN_OPS = 12
 
 
@@ -86,6 +87,7 @@ def print_result(result: BuildResult) -> None:
             out.print(f"  Fix: {escape(failure.hint)}")
     _print_unreachable(out, result.unreachable)
     _print_reasons(out, result)
+    _print_accelerators(out, result.manifest)
     yes = "[green]yes[/]" if result.manifest.releasable else "[yellow]no[/]"
     out.print(f"releasable: {yes}")
 
@@ -98,6 +100,20 @@ def _print_reasons(out: Console, result: BuildResult) -> None:
                 reasons.setdefault(variant.verification_reason, []).append(variant.target)
     for reason, targets in reasons.items():
         out.print(f"[yellow]note[/] {', '.join(dict.fromkeys(targets))}: {escape(reason)}")
+
+
+def _print_accelerators(out: Console, manifest: Manifest) -> None:
+    """Say which figures come from another processor than the one that the target is for."""
+    found = [variant for model in manifest.models for variant in model.variants]
+    names = dict.fromkeys(
+        f"{variant.target} ({variant.accelerator.replace('_', ' ')})"
+        for variant in found
+        if variant.ran_on and variant.accelerator not in _ON_CPU
+    )
+    if names:
+        out.print(
+            f"[yellow]note[/] run on the host's CPU, not on the accelerator: {', '.join(names)}"
+        )
 
 
 def _variant_cells(variant: Variant) -> tuple[str, ...]:

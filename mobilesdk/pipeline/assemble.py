@@ -151,6 +151,7 @@ class Assembler:
             fallback_order=order,
             verification=record.verification,
             verification_reason=record.reason,
+            ran_on=record.ran_on,
             gates=record.gates,
             parity=record.parity,
             calibration=self._set(sets.get("calibration")),

@@ -43,12 +43,14 @@ class VariantRecord(Frozen):
 
     Attributes:
         reason: Why it was not evaluated.
+        ran_on: What ran it here for its figures; empty if nothing did.
         op_counts: ``type dtype delegate`` → count.
         notes: What the exporter did to the program to make the converter take it.
     """
 
     verification: Verification
     reason: str
+    ran_on: str = ""
     gates: tuple[Gate, ...]
     parity: ParityReport | None
     size_bytes: int

@@ -83,7 +83,15 @@ def verify_artifact(
         run_by, reason = None, f"no limit of the profile applies to {', '.join(unlimited)}"
     notes = () if expectation is None else expectation.notes
     record = _record(info, gates, parity, run_by, reason, notes)
+    if parity:
+        record = record.model_copy(update={"ran_on": _ran_on(info, plugin.executes_by(info))})
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
+
+
+def _ran_on(info: ArtifactInfo, run_by: ExecutedBy) -> str:
+    """Name what ran here, as a person has to know it: no accelerator of a phone is in it."""
+    who = ", ".join(sorted(info.delegates)) or info.format
+    return f"{'reference executor' if run_by == 'reference' else who} on the host's CPU"
 
 
 def _check_plan(

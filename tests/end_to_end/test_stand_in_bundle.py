@@ -51,12 +51,23 @@ def test_a_bundle_has_the_documented_tree_and_a_manifest_that_names_every_file(b
     assert variant.inputs["x"].model_dump() == {"name": "x", "shape": (1, 4), "dtype": "float32"}
     assert list(variant.outputs) == ["scores"]
     assert variant.export["how"] == "right"
+    assert variant.ran_on == "plain on the host's CPU"
     assert (variant.accelerator, variant.minimum_os, variant.maximum_os) == ("xnnpack", "8.0", None)
     assert variant.calibration.count == variant.evaluation.count == 40
     assert variant.verification.value == "verified_on_host"
     assert manifest.releasable
     assert result.json["exit_code"] == 0
     assert result.json["manifest"]["models"][0]["name"] == "linear"
+
+
+def test_a_target_for_an_accelerator_says_that_the_cpu_ran_it(build, plain):
+    text = plain.read_text()
+    plain.write_text(text.replace('"xnnpack"', '"npu"'))
+    result = build(plain)
+    assert result.code == 0, result.err
+    assert "not on the accelerator: first (npu)" in result.out
+    plain.write_text(text)
+    assert "accelerator" not in build(plain, arguments=["--overwrite"]).out
 
 
 def test_a_failed_gate_writes_the_bundle_whole_and_exits_1(build, command_line):
