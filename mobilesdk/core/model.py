@@ -11,11 +11,19 @@ from mobilesdk.core.scheme import WeightRole
 
 
 class ModelWeight(Frozen):
-    """One weight of the float model: what profiles choose schemes for."""
+    """One weight of the float model: what profiles choose schemes for.
+
+    Attributes:
+        name: Fully qualified name in the exported program's state.
+        role: What the weight is to the op that takes it.
+        shape: Shape as in torch.
+        groups: Of the convolution that takes it.
+    """
 
     name: str
     role: WeightRole
     shape: tuple[int, ...]
+    groups: int = 1
 
 
 class ModelSummary(Frozen):

@@ -275,7 +275,13 @@ def _expected(
 
 
 def _as_it_is(weight: ModelWeight) -> WeightRecord:
-    return WeightRecord(**weight.model_dump(), requested=WeightScheme(), planned=WeightScheme())
+    return WeightRecord(
+        name=weight.name,
+        role=weight.role,
+        shape=weight.shape,
+        requested=WeightScheme(),
+        planned=WeightScheme(),
+    )
 
 
 def _float_ops(record: CompressionRecord, summary: ModelSummary, data: bytes) -> dict[str, str]:

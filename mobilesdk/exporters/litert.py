@@ -111,6 +111,12 @@ class LiteRTExporter:
             if any(weight.role == role for weight in summary.weights)
             for reason in _refuse_weights(role, scheme, request.activations)
         ]
+        reasons += [
+            f"LiteRT has no transposed convolutions in groups: {weight.name} has {weight.groups}, "
+            "and the converter takes it apart."
+            for weight in summary.weights
+            if weight.role == "conv_transpose" and weight.groups > 1
+        ]
         if summary.float_size_bytes > MAX_FLOAT_BYTES:
             reasons.append(
                 f"The model has {summary.float_size_bytes} bytes at float32, and a .tflite file "

@@ -51,6 +51,8 @@ _WEIGHT_ARGUMENTS: dict[Any, tuple[int, WeightRole]] = {
     _aten.embedding_bag.default: (0, "embedding"),
 }
 _CONVOLUTION_TRANSPOSED = 6
+_CONVOLUTION_GROUPS = 8
+_GROUPS = 6  # of all other convolutions, transposed ones too
 
 
 def weights(program: torch.export.ExportedProgram) -> tuple[ModelWeight, ...]:
@@ -70,7 +72,9 @@ def weights(program: torch.export.ExportedProgram) -> tuple[ModelWeight, ...]:
             continue
         role = _role(node)
         if role != "other" or name in parameters:
-            found.append(ModelWeight(name=name, role=role, shape=tuple(tensor.shape)))
+            groups = max((_groups(user) for user, _ in _uses(node)), default=1)
+            shape = tuple(tensor.shape)
+            found.append(ModelWeight(name=name, role=role, shape=shape, groups=groups))
     return tuple(found)
 
 
@@ -111,6 +115,15 @@ def _role_in(user: torch.fx.Node, source: torch.fx.Node) -> WeightRole:
     if user.target is _aten.convolution.default and user.args[_CONVOLUTION_TRANSPOSED]:
         return "conv_transpose"
     return "depthwise" if _is_depthwise(user, source) else "conv"
+
+
+def _groups(user: torch.fx.Node) -> int:
+    """Give the groups of a convolution, and 1 for any other op."""
+    if _WEIGHT_ARGUMENTS.get(user.target, (0, "other"))[1] not in ("conv", "conv_transpose"):
+        return 1
+    general = user.target is _aten.convolution.default
+    place = _CONVOLUTION_GROUPS if general else _GROUPS
+    return cast("int", user.args[place]) if len(user.args) > place else 1
 
 
 def _is_depthwise(user: torch.fx.Node, weight: torch.fx.Node) -> bool:

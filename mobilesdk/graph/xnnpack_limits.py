@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from mobilesdk.core.model import ModelSummary
+from mobilesdk.core.model import ModelSummary, ModelWeight
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole, WeightScheme
 from mobilesdk.graph.schemes import MINIMUM_ELEMENTS, plan_weight
 
@@ -43,7 +43,7 @@ def refusals(
         planned, _ = plan_weight(requested, weight.role, weight.shape, minimum_elements=minimum)
         reason = weight_refusal(
             backend, precision, activations, planned, weight.role, len(weight.shape)
-        )
+        ) or _group_refusal(planned, weight)
         if reason and reason not in reasons:
             reasons.append(reason)
     return reasons
@@ -89,6 +89,15 @@ def weight_refusal(
     if activations.mode == "static":
         return _static_refusal(scheme, role, axes)
     return _dynamic_refusal(scheme, role, axes)
+
+
+def _group_refusal(scheme: WeightScheme, weight: ModelWeight) -> str:
+    if scheme.encoding != "linear" or weight.role != "conv_transpose" or weight.groups == 1:
+        return ""
+    return (
+        f"XNNPACK has no int8 kernel for transposed convolutions in groups ({weight.name} has "
+        f"{weight.groups}): leave conv_transpose float with an override"
+    )
 
 
 def _activation_refusals(

@@ -150,7 +150,7 @@ def claim(model: Model, scheme: WeightScheme, folder: Path) -> Model:
     """Say that all weights have a scheme, without putting them on its grid."""
     summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
     records = tuple(
-        WeightRecord(**weight.model_dump(), requested=scheme, planned=scheme)
+        WeightRecord(**weight.model_dump(exclude={"groups"}), requested=scheme, planned=scheme)
         for weight in summary.weights
         if weight.role == "other" or scheme.encoding == "linear"
     )

@@ -402,7 +402,9 @@ def compress(
             values = program.state_dict[weight.name].data
             axis = int(weight.role == "conv_transpose")
             values.copy_(round_weight(values, scheme, axis).decoded())
-        records.append(WeightRecord(**weight.model_dump(), requested=scheme, planned=scheme))
+        records.append(
+            WeightRecord(**weight.model_dump(exclude={"groups"}), requested=scheme, planned=scheme)
+        )
     return CompressionRecord(weights=tuple(records), activations=case.activations)
 
 

@@ -299,6 +299,16 @@ def test_dynamic_int8_names_the_roles_it_has_no_kernel_for(
     assert role in refusals(INT8, DYNAMIC, role, shape)[0]
 
 
+def test_transposed_convolutions_in_groups_are_refused_in_int8_only() -> None:
+    weight = ModelWeight(name="up.weight", role="conv_transpose", shape=(8, 4, 2, 2), groups=2)
+    grouped = summary("conv", ()).model_copy(update={"weights": (weight,)})
+    request = Request(weights={"conv_transpose": INT8}, activations=STATIC)
+
+    (reason,) = PLUGIN.refuse(ExecuTorchOptions(), request, grouped)
+    assert "up.weight" in reason
+    assert PLUGIN.refuse(ExecuTorchOptions(), Request(activations=STATIC), grouped) == []
+
+
 def test_the_other_backends_store_floats_only() -> None:
     assert "portable" in refusals(INT8, STATIC, backend="portable")[0]
     assert "float activations only" in refusals(INT8, STATIC, backend="coreml")[0]

@@ -236,6 +236,16 @@ def test_schemes_that_the_format_lacks_are_refused(
     assert PLUGIN.refuse(LiteRTOptions(), request, summary("other")) == []
 
 
+def test_transposed_convolutions_in_groups_are_refused() -> None:
+    weight = ModelWeight(name="up.weight", role="conv_transpose", shape=(8, 4, 2, 2), groups=2)
+    whole = weight.model_copy(update={"groups": 1})
+    grouped, plain = (summary("conv").model_copy(update={"weights": (w,)}) for w in (weight, whole))
+
+    (reason,) = PLUGIN.refuse(LiteRTOptions(), Request(), grouped)
+    assert "up.weight" in reason
+    assert PLUGIN.refuse(LiteRTOptions(), Request(), plain) == []
+
+
 def test_models_beyond_two_gigabytes_are_refused() -> None:
     assert PLUGIN.refuse(LiteRTOptions(), Request(), summary("conv", 2**31)) != []
     assert PLUGIN.refuse(LiteRTOptions(), Request(), summary("conv", 2**30)) == []

@@ -297,6 +297,14 @@ def test_roles():
     }
 
 
+def test_groups():
+    module = nn.Sequential(
+        nn.Conv2d(4, 8, 1, groups=2), nn.ConvTranspose2d(8, 8, 2, groups=4), nn.Conv2d(8, 8, 1)
+    )
+    prepared = prepare(export(module, torch.randn(1, 4, 5, 5)))
+    assert [weight.groups for weight in weights(prepared)] == [2, 4, 1]
+
+
 def test_a_convolution_of_one_channel_is_not_depthwise():
     prepared = prepare(export(nn.Sequential(nn.Conv2d(1, 8, 3)), torch.randn(1, 1, 9, 9)))
     assert weights(prepared)[0].role == "conv"
