@@ -18,9 +18,9 @@ import torch
 from mobilesdk.core.contract import Contract
 from mobilesdk.errors import ConversionFailed, StepFailed
 
-# coremltools imports each of these when it is there, and needs none. TensorFlow beside triton ends
-# the process with a segmentation fault; executorch adds a file to every package.
-_HIDDEN = ("tensorflow", "executorch", "torchao", "sklearn")
+# coremltools imports each of these when it is there, and needs none.
+_CLASHING = ("tensorflow",)  # beside triton it ends the process with a segmentation fault
+_UNWANTED = ("executorch", "torchao", "sklearn")  # executorch adds a file to every package
 
 _aten = torch.ops.aten
 _NEEDS_FULL_DECOMPOSITION = {
@@ -47,8 +47,11 @@ _HINTS = (
 )
 
 
-def import_coremltools() -> Any:
+def import_coremltools(*, beside_executorch: bool = False) -> Any:
     """Import coremltools with the packages hidden that it clashes with.
+
+    Args:
+        beside_executorch: Whether it works for ExecuTorch, which then has to stay in sight.
 
     Raises:
         StepFailed: TensorFlow is in this process already: both together end in a segmentation
@@ -59,7 +62,7 @@ def import_coremltools() -> Any:
             "coremltools cannot run in a process that has imported TensorFlow.",
             hint="run each toolchain in a process of its own.",
         )
-    for name in _HIDDEN:
+    for name in _CLASHING if beside_executorch else _CLASHING + _UNWANTED:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None: import raises
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of coremltools and its dependencies, not ours

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from mobilesdk.graph.coreml_convert import import_coremltools
 from mobilesdk.graph.executorch_lowering import lower, quiet, replace_payloads
 
 BACKEND = "CoreMLBackend"
@@ -30,10 +30,10 @@ def lower_to_coreml(
 
     Raises:
         ConversionFailed: coremltools or ExecuTorch refused the program.
+        StepFailed: TensorFlow is in this process already.
     """
-    _hide_tensorflow()
     with quiet("coremltools"):
-        import coremltools
+        coremltools = import_coremltools(beside_executorch=True)
         from executorch.backends.apple.coreml.compiler import CoreMLBackend
         from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
@@ -44,8 +44,3 @@ def lower_to_coreml(
     edge = lower(program, [CoreMLPartitioner(compile_specs=specs)])
     replace_payloads(edge, BACKEND, rewrite)
     return edge
-
-
-def _hide_tensorflow() -> None:
-    """Keep coremltools from importing TensorFlow: with triton it ends the process."""
-    sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]  # None blocks the import

@@ -262,3 +262,5 @@ def test_a_process_with_tensorflow_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
     with pytest.raises(StepFailed, match="has imported TensorFlow"):
         import_coremltools()
+    with pytest.raises(StepFailed, match="TensorFlow"):
+        import_coremltools(beside_executorch=True)
