@@ -98,7 +98,8 @@ class Variant(Tolerant):
         accelerator: What should run it on the device.
         ran_on: What ran it for its figures, on the machine that built it; empty if nothing did.
         maximum_os: Last version of the system on which the accelerator should be used.
-        overrides: What the project chose in place of the target's profile and its budget.
+        overrides: What the project chose in place of the target's own: ``profile``, and each limit,
+            ``budget.any.min_sqnr_db`` for example.
         allowances: What the target accepts besides the plan, each with its reason: ``fallback``,
             ops outside the delegate; ``allow_partial``, entries of the ledger that differ.
     """
@@ -113,7 +114,7 @@ class Variant(Tolerant):
     size_bytes: int
     float_size_bytes: int
     profile: str
-    overrides: tuple[Literal["budget", "profile"], ...] = ()
+    overrides: tuple[str, ...] = ()
     allowances: dict[str, Any] = {}
     methods: tuple[str, ...]
     accelerator: str = ""

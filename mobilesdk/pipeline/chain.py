@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from mobilesdk.core.form import Form, Needs, Trait
 from mobilesdk.core.scheme import Request
@@ -113,14 +113,23 @@ class Chain:
         except ToolchainMissing as error:
             self._findings.missing_tools[error.message] = error.hint
 
-    def _overrides(self) -> tuple[Literal["budget", "profile"], ...]:
-        request = self._model.request
-        found: list[Literal["budget", "profile"]] = []
-        if request.budget is not None:
-            found.append("budget")
-        if self._target.id in request.profiles:
-            found.append("profile")
-        return tuple(found)
+    def _overrides(self) -> tuple[str, ...]:
+        """Name what the project changed: each limit, then the profile."""
+        before = self._profile.budget.model_dump()
+        found = [
+            f"budget.{table}.{limit}"
+            for table, limits in self._budget().items()
+            for limit, value in limits.items()
+            if value != before[table][limit]
+        ]
+        return (*found, *(["profile"] if self._target.id in self._model.request.profiles else []))
+
+    def _budget(self) -> dict[str, dict[str, Any]]:
+        """Give the profile's budget with the limits that the project sets in place of its own."""
+        project = self._model.request.budget
+        changed = {} if project is None else project.model_dump(exclude_unset=True)
+        tables = self._profile.budget.model_dump()
+        return {name: limits | changed.get(name, {}) for name, limits in tables.items()}
 
     def _add_step(self, method: str, config: StepConfig, before: str) -> str:
         plugin = compressor(method)
@@ -159,7 +168,7 @@ class Chain:
     def _add_verify(self, export: str) -> str:
         name = self._target.export.format
         data = VerifyConfig(
-            budget=self._model.request.budget or self._profile.budget,
+            budget=self._profile.budget.model_validate(self._budget()),
             fallback=self._target.export.fallback,
             allow_partial=self._target.export.allow_partial,
         ).model_dump(mode="json")

@@ -26,7 +26,7 @@ class ModelRequest(Frozen):
         reference: ``package.module:factory`` or ``file.py:function``.
         contract: Overrides or completes what the factory states.
         profiles: Target → profile, where it differs from the target's own.
-        budget: Limits that replace those of the profile.
+        budget: Limits that replace those of the profile one by one; the others stay.
     """
 
     name: str

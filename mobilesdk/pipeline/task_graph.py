@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from mobilesdk.core.plan import Unreachable
 from mobilesdk.pipeline.reading import ReadModel
@@ -17,7 +16,7 @@ class VariantTasks:
     """The tasks that lead to one variant, and what the manifest says about it.
 
     Attributes:
-        overrides: What the project chose in place of the target's profile and its budget.
+        overrides: What the project chose in place of the target's profile and its limits.
     """
 
     model: ReadModel
@@ -28,7 +27,7 @@ class VariantTasks:
     export: str
     verify: str
     tools: tuple[Tool, ...]
-    overrides: tuple[Literal["budget", "profile"], ...]
+    overrides: tuple[str, ...]
 
 
 @dataclass

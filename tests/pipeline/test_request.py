@@ -116,9 +116,28 @@ def test_what_a_project_overrides_stands_in_the_manifest(command_line, sets, mon
     result = build(command_line, monkeypatch)
     assert result.code == 0, result.err
     assert overrides(command_line) == {
-        "tier": ("plain", ("budget",)),
-        "other": ("calm", ("budget",)),
+        "tier": ("plain", ("budget.any.max_size_bytes",)),
+        "other": ("calm", ("budget.any.max_size_bytes",)),
     }
+
+
+def test_a_project_changes_the_limits_that_it_names_and_no_others(command_line, sets, monkeypatch):
+    project(command_line, sets, "budget = { classification = { min_cosine = 0.5 } }\n")
+    result = build(command_line, monkeypatch)
+    assert result.code == 1, result.err
+    assert overrides(command_line) == {
+        "tier": ("plain", ("budget.classification.min_cosine",)),
+        "other": ("calm", ("budget.classification.min_cosine",)),
+    }
+    manifest = read_manifest(command_line.folder / "bundle")
+    gates = {v.target: {g.name: g.verdict for g in v.gates} for v in manifest.models[0].variants}
+    assert gates == {
+        "tier": {"max_size_bytes": "failed", "min_cosine": "passed"},
+        "other": {"min_cosine": "passed"},
+    }
+    project(command_line, sets, "budget = { any = { max_size_bytes = 1 } }\n")
+    assert build(command_line, monkeypatch).code == 1
+    assert overrides(command_line)["tier"] == ("plain", ())
 
 
 def test_a_profile_for_a_target_that_does_not_exist_is_refused(command_line, sets, monkeypatch):
