@@ -46,7 +46,7 @@ def run(command_line, photos):
             *(part for target in targets for part in ("--target", target)),
             *(part for plugin in PLUGINS for part in ("--plugin", plugin)),
             *("--calibration", calibration, "--evaluation", photos / "evaluation"),
-            *("--output", command_line.folder / "bundle"),
+            *("--output", command_line.folder / "bundle", "--overwrite"),
         )
 
     return build
@@ -101,7 +101,7 @@ def left(folder):
 
 def test_without_a_fault_the_classifier_passes(run, command_line):
     result = run("android-gpu", "android-npu")
-    assert result.code == 0, result.out
+    assert result.code == 0, result.err
     assert read_manifest(command_line.folder / "bundle").releasable
 
 
@@ -120,7 +120,7 @@ def test_a_disturbed_weight_fails_a_gate_and_the_bundle_is_whole(run, change, co
         assert verdicts["min_top1_agreement"] == "failed"
     assert all((bundle / entry.path).exists() for entry in manifest.files)
     ledger = json.loads((bundle / variant.records["ledger"]).read_bytes())
-    assert {entry["status"] for entry in ledger["entries"]} == {"as_requested"}
+    assert "different" not in {entry["status"] for entry in ledger["entries"]}
 
 
 def test_a_converter_that_aborts_is_named(run, change, command_line):

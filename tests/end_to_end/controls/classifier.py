@@ -32,7 +32,7 @@ def build():
         coarse = torch.rand(64, 3, 4, 4) * 2 - 1
         features = model.features(nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bilinear"))
         model.head.weight /= features.std(0)
-        model.head.bias.copy_(-(model.head.weight @ features.mean(0)))
+        model.head.bias.copy_(-0.5 * (model.head.weight @ features.mean(0)))
     return ModelSpec(
         model,
         (torch.zeros(1, 3, SIZE, SIZE),),
