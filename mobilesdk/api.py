@@ -121,7 +121,8 @@ def build(
         failed gates or failed variants is written, with ``releasable: false``.
 
     Raises:
-        UsageError: The model, a set or the plan cannot be used; nothing was written.
+        UsageError: The model, a set or the plan cannot be used; nothing was written. A set of one
+            model among several fails the variants of that model only.
         ToolchainMissing: A toolchain is not installed; nothing was written.
         StepFailed: No variant could be built; nothing was written.
     """

@@ -87,7 +87,8 @@ def run_build(
         ToolchainMissing: A toolchain is not installed.
         OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
         WriteFailed: The output cannot be written.
-        UsageError: An input turned out to be unusable, a calibration set for example.
+        UsageError: An input of the only model, or of each, turned out to be unusable, a
+            calibration set for example.
         StepFailed: No variant could be built.
     """
     check_output(output, overwrite=overwrite)

@@ -64,7 +64,7 @@ class Schedule:
     """Runs tasks whose results are not in the cache.
 
     A failed task fails those that need it, with the same error; the others finish. A fault in what
-    the caller gave ends all at once: nothing can be delivered then.
+    the caller gave for the only model ends all at once: nothing can be delivered then.
     """
 
     def __init__(
@@ -85,8 +85,9 @@ class Schedule:
         """Make the wanted results; give the errors of those that could not be made.
 
         Raises:
-            UsageError: An input of the caller cannot be used; what was running has been ended.
+            UsageError: An input of the only model cannot be used; what was running has been ended.
         """
+        one_model = len({task.model for task in self._tasks.values()}) == 1
         waiting = self._missing(wanted)
         failures: dict[str, MobileSDKError] = {}
         running: dict[Future[None], str] = {}
@@ -100,10 +101,13 @@ class Schedule:
                         key = running.pop(future)
                         waiting.remove(key)
                         error = future.exception()
-                        if isinstance(error, MobileSDKError) and not isinstance(error, UsageError):
-                            failures[key] = error
-                        elif error is not None:
+                        if error is None:
+                            continue
+                        if not isinstance(error, MobileSDKError) or (
+                            one_model and isinstance(error, UsageError)
+                        ):
                             raise error
+                        failures[key] = error
             except BaseException:
                 self._workers.stop()
                 raise
