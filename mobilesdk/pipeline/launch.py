@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -14,7 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from mobilesdk.bundle.writing import is_full, write_errors
+from mobilesdk.core.frozen import Frozen
 from mobilesdk.errors import (
     MobileSDKError,
     StepFailed,
@@ -156,7 +158,7 @@ def _watch(
     """Wait for the end of the worker; end it when it exceeds a limit."""
     deadline_s = time.monotonic() + limits.seconds
     next_look_s = 0.0
-    lines = _Lines(progress, report)
+    lines = _Lines(progress, report, title)
     end = os.pidfd_open(process.pid)
     try:
         with selectors.DefaultSelector() as selector:
@@ -169,6 +171,9 @@ def _watch(
                 if time.monotonic() >= next_look_s:
                     _check_limits(process.pid, deadline_s, limits, title)
                     next_look_s = time.monotonic() + _POLL_S
+        os.set_blocking(progress, False)  # the worker's guard may still hold the other end
+        while lines.forward():
+            pass
     finally:
         os.close(end)
 
@@ -186,21 +191,40 @@ def _check_limits(worker: int, deadline_s: float, limits: Limits, title: str) ->
         )
 
 
+class _Progress(Frozen):
+    message: str
+    fraction: float | None
+
+
 class _Lines:
     """The lines of progress that a worker writes to its descriptor."""
 
-    def __init__(self, descriptor: int, report: Report) -> None:
+    def __init__(self, descriptor: int, report: Report, title: str) -> None:
         self._descriptor = descriptor
         self._report = report
+        self._title = title
         self._pending = b""
 
     def forward(self) -> bool:
-        """Read what has come, and forward whole lines; tell whether there may be more."""
-        chunk = os.read(self._descriptor, _CHUNK_BYTES)
+        """Read what has come, and forward whole lines; tell whether there may be more.
+
+        Raises:
+            WorkerCrashed: A line is no progress: something wrote to the descriptor.
+        """
+        try:
+            chunk = os.read(self._descriptor, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
-            message = json.loads(line)
-            self._report(message["message"], message["fraction"])
+            try:
+                progress = _Progress.model_validate_json(line)
+            except ValidationError as error:
+                raise WorkerCrashed(
+                    f"{self._title} wrote what is no progress: {line[:80]!r}.",
+                    hint="a plug-in or toolchain writes to a descriptor that is not its own.",
+                ) from error
+            self._report(progress.message, progress.fraction)
         return bool(chunk)
 
 

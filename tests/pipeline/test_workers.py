@@ -1,6 +1,7 @@
 import errno
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mobilesdk import errors
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
 from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, TaskKind
-from mobilesdk.pipeline.launch import Limits, Workers
+from mobilesdk.pipeline.launch import Limits, Workers, _watch
 from mobilesdk.pipeline.processes import family
 from tests.conftest import STAND_INS
 
@@ -137,6 +138,27 @@ def test_what_a_step_prints_goes_to_its_log_and_not_into_the_progress(run, tmp_p
     run("babble", report=lambda *event: heard.append(event))
     assert heard == [("half", 0.5), ("[/unbalanced] {braces}", 0.75)]
     assert (tmp_path / "babble" / "log.txt").read_bytes().count(b"garbage") == 1000
+
+
+@pytest.mark.parametrize("line", ["{broken", "[]", '{"message": 1, "fraction": null}'])
+def test_a_line_that_is_no_progress_fails_its_step(run, line):
+    with pytest.raises(errors.WorkerCrashed, match="compress fault wrote what is no progress"):
+        run("garble", note=line)
+
+
+def test_what_a_worker_said_last_is_heard_after_its_end():
+    read_end, write_end = os.pipe()  # the other end stays open, as in the worker's guard
+    os.write(write_end, b'{"message": "last", "fraction": 1.0}\n')
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    heard = []
+    try:
+        limits = Limits(60, 4 << 30)
+        _watch(process, read_end, limits, lambda *event: heard.append(event), "a step")
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    assert heard == [("last", 1.0)]
 
 
 def test_a_step_that_takes_too_long_is_ended(run, tmp_path):
