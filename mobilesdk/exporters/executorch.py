@@ -74,7 +74,10 @@ class ExecuTorchExporter:
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     produces = Form.EXECUTORCH_PROGRAM
     suffix = ".pte"
-    tools = (Tool(distribution="executorch", extra="executorch"),)
+    tools = (
+        Tool(distribution="executorch", extra="executorch"),
+        Tool(distribution="torchao", extra="executorch"),
+    )
 
     def needs(self, request: Request) -> Needs:
         """Ask for calibration samples when ranges of activations are fixed in the file."""

@@ -14,6 +14,10 @@ JOB_SCHEMA_VERSION = 1
 JOB_NAME = "job.json"
 OUTCOME_NAME = "outcome.json"
 LOG_NAME = "log.txt"
+THREADS = 1
+"""Of one worker: with more, the order of sums would depend on the machine."""
+SEED = 0
+"""Of all random choices of a step."""
 
 
 class TaskKind(StrEnum):
@@ -46,8 +50,8 @@ class Job(Frozen):
     config: dict[str, Any] = {}
     inputs: dict[str, Path] = {}
     output: Path
-    threads: int = 1
-    seed: int = 0
+    threads: int = THREADS
+    seed: int = SEED
 
 
 class Outcome(Frozen):

@@ -2,7 +2,8 @@
 
 A key is made from the keys of the inputs, never from their bytes, so that a plan knows what is
 cached before anything runs. It holds everything that may change the result: the step's own source
-and all layers below it, its configuration, the versions of the tools, the CPU's instruction set.
+and all layers below it, its configuration, the versions of the tools, the CPU's instruction set,
+the number of threads and the seed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilesdk.bundle.canonical import files_below, sha256_file, sha256_json
-from mobilesdk.pipeline.job import TaskKind
+from mobilesdk.pipeline.job import SEED, THREADS, TaskKind
 from mobilesdk.plugins import Kind, Tool, source_path
 
 _PACKAGE = Path(__file__).parent.parent
@@ -112,6 +113,8 @@ def step_key(
             "tools": tool_versions(tools),
             "python": platform.python_version(),
             "instruction_set": instruction_set(),
+            "threads": THREADS,
+            "seed": SEED,
         }
     )
 

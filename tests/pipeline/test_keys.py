@@ -5,7 +5,7 @@ import pytest
 from mobilesdk.pipeline import keys
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import content_digest, step_key
-from mobilesdk.plugins import Kind, Tool, discovery
+from mobilesdk.plugins import Kind, Tool, discovery, exporter
 
 NUMPY = (Tool(distribution="numpy", extra="torch"),)
 CACHED = (
@@ -92,6 +92,17 @@ def test_the_instruction_set_changes_the_key(monkeypatch):
     before = key()
     monkeypatch.setattr(keys, "instruction_set", lambda: "another")
     assert key() != before
+
+
+@pytest.mark.parametrize("name", ["THREADS", "SEED"])
+def test_threads_and_seed_change_the_key(monkeypatch, name):
+    before = key()
+    monkeypatch.setattr(keys, name, 7)
+    assert key() != before
+
+
+def test_whatever_an_exporter_imports_is_among_its_tools():
+    assert {"executorch", "torchao"} <= {tool.distribution for tool in exporter("executorch").tools}
 
 
 def test_a_set_is_known_by_names_and_bytes_and_not_by_its_place(tmp_path):
