@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,12 @@ from mobilesdk.errors import FileRejected
 SCHEMA_VERSION = "1.0"
 MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 64 << 20
+
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
+TargetName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=200)]
+FormatName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
+"""Names become names of files and of plug-ins, and a manifest may come from anybody."""
 
 
 class Tolerant(BaseModel):
@@ -104,9 +110,9 @@ class Variant(Tolerant):
             ops outside the delegate; ``allow_partial``, entries of the ledger that differ.
     """
 
-    target: str
+    target: TargetName
     target_title: str
-    format: str
+    format: FormatName
     artifact: str
     inputs: dict[str, Port] = {}
     outputs: dict[str, Port] = {}
@@ -142,7 +148,7 @@ class ModelEntry(Tolerant):
         sha256: Of what the model was made from: its sources, files and distributions.
     """
 
-    name: str
+    name: ModelName
     source: str
     sha256: str
     family: str
@@ -155,8 +161,8 @@ class ModelEntry(Tolerant):
 class Failure(Tolerant):
     """A variant that could not be built; it has no artifact."""
 
-    model: str
-    target: str
+    model: ModelName
+    target: TargetName
     step: str
     code: str
 

@@ -1,6 +1,7 @@
 import pytest
 
-from mobilesdk.bundle.manifest import Manifest, ModelEntry, Variant
+from mobilesdk.bundle.canonical import canonical_json
+from mobilesdk.bundle.manifest import Manifest, ModelEntry, Variant, read_manifest
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.gate import Gate
 from mobilesdk.errors import FileRejected
@@ -98,6 +99,40 @@ def test_the_gates_of_a_variant_are_judged_again(made, verdict):
 def test_a_manifest_whose_claims_do_not_follow_from_its_figures_is_rejected(made):
     with pytest.raises(FileRejected, match="contradicts itself"):
         check_claims(made)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("model", "../up"),
+        ("model", ".hidden"),
+        ("model", "m\x1b[2J"),
+        ("model", "m\n"),
+        ("model", "m" * 201),
+        ("target", "../up"),
+        ("target", "T"),
+        ("target", ""),
+        ("format", "../evil"),
+        ("format", "os.path"),
+        ("failure", "a/b"),
+    ],
+)
+def test_names_that_could_lead_elsewhere_are_rejected(tmp_path, place, name):
+    failure = {"model": "m", "target": "u", "step": "export", "code": "internal"}
+    data = manifest(sqnr(30.0, "passed"), failures=[failure]).model_dump(mode="json")
+    model = data["models"][0]
+    table, key = {
+        "model": (model, "name"),
+        "target": (model["variants"][0], "target"),
+        "format": (model["variants"][0], "format"),
+        "failure": (data["failures"][0], "model"),
+    }[place]
+    (tmp_path / "manifest.json").write_bytes(canonical_json(data))
+    assert read_manifest(tmp_path).models
+    table[key] = name
+    (tmp_path / "manifest.json").write_bytes(canonical_json(data))
+    with pytest.raises(FileRejected, match=r"should match pattern|should have at most"):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
