@@ -37,7 +37,7 @@ def parse(call: str, *, inline: bool) -> None:
     """
     arguments = shlex.split(call)[1:]
     try:
-        group = click.Context(cli, info_name="mobilesdk")
+        group = click.Context(cli, info_name="mobilesdk", **cli.context_settings)
         rest = click.Command.parse_args(cli, group, arguments)
         name, command, rest = cli.resolve_command(group, rest)
         assert command is not None
