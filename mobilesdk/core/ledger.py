@@ -37,14 +37,18 @@ class Expectation(Frozen):
 
     Attributes:
         weights: All weights that the model has, compressed or not.
-        activations: Scheme of all activations.
-        float_op_types: Op types of the format that may keep float activations under a static
-            scheme, each with its reason (the conversions at the borders, say).
+        activations: Scheme that the profile asks for, of all activations.
+        planned_activations: Scheme that the file is to have, where it is not the one asked for.
+        activations_reason: Why it is not; not empty where `planned_activations` is given.
+        float_op_types: Op types of the format that may keep other float activations than planned,
+            each with its reason (the conversions at the borders, say).
         notes: What the exporter did to the program to make the converter take it.
     """
 
     weights: tuple[ExpectedWeight, ...]
     activations: ActivationScheme = ActivationScheme()
+    planned_activations: ActivationScheme | None = None
+    activations_reason: str = ""
     float_op_types: dict[str, str] = {}
     notes: tuple[str, ...] = ()
 

@@ -56,6 +56,7 @@ plugin_api = 1
 _FIRST_IOS18_OPERATIONS = 18
 _STORABLE_DTYPES = ("float32", "float16", "int32", "int64")
 _FLOAT_REASON = "plain weights are stored in the type that their op computes in"
+_KEPT_FLOAT32 = "coremltools keeps it in float32, as where float16 cannot hold a constant of it"
 
 
 class CoreMLOptions(ExportOptions):
@@ -115,7 +116,8 @@ class CoreMLExporter:
         from mobilesdk.graph.roles import weight_nodes
 
         summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
-        records = _records(model, summary)
+        compression = _compression(model)
+        records = _records(compression, summary)
         program, notes = coreml_convert.decompose(load_program(model.path))
         coreml_convert.refuse_silent_faults(program)
         context.report("converting", 0.1)
@@ -139,7 +141,10 @@ class CoreMLExporter:
         _write_package(mil, package, options)
         expectation = Expectation(
             weights=tuple(_expected(record, values[record.name], found) for record in records),
-            activations=ActivationScheme(bits=16 if _is_half(options) else 32),
+            activations=compression.activations,
+            planned_activations=ActivationScheme(bits=16 if _is_half(options) else 32),
+            activations_reason=f"compute_precision is {options.compute_precision!r}",
+            float_op_types=_kept_float32(mil) if _is_half(options) else {},
             notes=tuple(notes),
         )
         path = context.output / "expectation.json"
@@ -199,12 +204,25 @@ def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
     return reasons
 
 
-def _records(model: Model, summary: ModelSummary) -> tuple[WeightRecord, ...]:
+def _kept_float32(mil: Any) -> dict[str, str]:
+    """Give the types of ops of a float16 program that compute in float32, with the reason."""
+    kept = {
+        operation.op_type
+        for operation in mil.functions["main"].operations
+        if any(output.dtype.__name__ == "fp32" for output in operation.outputs)
+    }
+    reasons = dict.fromkeys(sorted(kept - {"const"}), _KEPT_FLOAT32)
+    return reasons | {"cast": "converts between float32 and float16"}
+
+
+def _compression(model: Model) -> CompressionRecord:
+    if "compression" not in model.sidecars:
+        return CompressionRecord()
+    return CompressionRecord.model_validate_json(model.sidecars["compression"].read_bytes())
+
+
+def _records(compression: CompressionRecord, summary: ModelSummary) -> tuple[WeightRecord, ...]:
     """Give a record for every weight, in the order of the model."""
-    compression = CompressionRecord()
-    if "compression" in model.sidecars:
-        data = model.sidecars["compression"].read_bytes()
-        compression = CompressionRecord.model_validate_json(data)
     by_name = {record.name: record for record in compression.weights}
     return tuple(by_name.get(weight.name) or _untouched(weight) for weight in summary.weights)
 

@@ -36,7 +36,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.ledger import Expectation, ExpectedWeight
 from mobilesdk.core.model import Model, ModelSummary, ModelWeight
-from mobilesdk.core.scheme import CompressionRecord, Request, WeightRecord, WeightScheme
+from mobilesdk.core.scheme import (
+    ActivationScheme,
+    CompressionRecord,
+    Request,
+    WeightRecord,
+    WeightScheme,
+)
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import CompressionIncomplete, StepFailed
 from mobilesdk.graph.xnnpack_floats import float_op_types
@@ -50,6 +56,8 @@ if TYPE_CHECKING:
 
 plugin_api = 1
 
+_HALVED = 'compute_precision is "float16"'
+_IN_PACKAGE = {"cast": "converts between float32 and float16"}
 _PACKAGE, _METADATA = PurePosixPath("model.mlpackage"), PurePosixPath("metadata.json")
 
 
@@ -118,7 +126,9 @@ class ExecuTorchExporter:
         expectation = Expectation(
             weights=tuple(_expected(program, record, summary, stored, halved)),
             activations=record.activations,
-            float_op_types=_float_ops(record, summary, data),
+            planned_activations=ActivationScheme(bits=16) if halved else None,
+            activations_reason=_HALVED if halved else "",
+            float_op_types=_IN_PACKAGE if halved else _float_ops(record, summary, data),
         )
         path = context.output / "expectation.json"
         path.write_text(expectation.model_dump_json(indent=2) + "\n")
@@ -264,7 +274,7 @@ def _expected(
         planned = records.get(weight.name, _as_it_is(weight))
         values, scheme, reason = tensors[weight.name].detach(), planned.planned, planned.reason
         if halved and scheme == WeightScheme():
-            scheme, reason = WeightScheme(bits=16), 'compute_precision is "float16"'
+            scheme, reason = WeightScheme(bits=16), _HALVED
         if (found := stored.get(weight.name)) and found.reason:
             values, scheme, reason = found.values, found.scheme, found.reason
         yield ExpectedWeight(

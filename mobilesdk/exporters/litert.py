@@ -158,6 +158,8 @@ class LiteRTExporter:
                 records, weights, matches, _operands(record.activations, kept_float)
             ),
             activations=record.activations,
+            planned_activations=ActivationScheme() if record.activations == _FLOAT16 else None,
+            activations_reason=_FLOAT16_REASON if record.activations == _FLOAT16 else "",
             float_op_types=kept_float,
         )
         path = context.output / "expectation.json"
@@ -172,6 +174,8 @@ class LiteRTExporter:
 
 PLUGIN = LiteRTExporter()
 _STATIC_INT16 = ActivationScheme(mode="static", bits=16)
+_FLOAT16 = ActivationScheme(bits=16)
+_FLOAT16_REASON = "float32 in the file; the delegate decides whether it computes in float16"
 
 
 def _refuse_weights(

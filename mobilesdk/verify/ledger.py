@@ -20,6 +20,7 @@ _SPARSITY_SLACK = 0.01  # ties at the threshold, and zeros that rounding adds
 _FLOAT_DTYPES = frozenset({"float32", "float16"})
 _ACTIVATION_DTYPES = {8: frozenset({"int8", "uint8"}), 16: frozenset({"int16"})}
 _INDEX_DTYPES = frozenset({"int32", "int64", "bool"})  # shapes, ids, masks
+_IN_DYNAMIC = "float between ops; a runtime rounds the input of each op with an integer weight"
 
 
 def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
@@ -27,8 +28,8 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
 
     ``different`` is: a weight that the file does not hold, holds in another scheme, or whose values
     are others; a compressed constant that is no weight (unless activations are static integers,
-    where constant operands have to be); under static activations an op that computes in floating
-    point, or in other integers, without a stated reason.
+    where constant operands have to be); an op that computes in another type than planned, without
+    a stated reason.
 
     Args:
         expectation: Written by the exporter.
@@ -163,39 +164,39 @@ def _constant_entries(
 
 
 def _op_entry(op: OpInfo, expectation: Expectation) -> LedgerEntry:
-    activations = expectation.activations
-    stated = expectation.float_op_types.get(op.type, "")
-    fault = _op_fault(op, activations)
-    stated = stated or _left_to_the_runtime(op, activations)
-    excused = bool(stated and op.dtype in _FLOAT_DTYPES)
+    requested = expectation.activations
+    planned = expectation.planned_activations or requested
+    fault = _op_fault(op, planned)
+    excuse = _op_excuse(op, expectation, planned) if fault else ""
+    kept: Status = "as_requested" if planned == requested else "as_planned"
+    stated = expectation.activations_reason if planned != requested else ""
     return LedgerEntry(
         kind="op",
         name=f"{op.name} ({op.type})",
-        requested=str(activations),
-        planned=op.dtype if excused else str(activations),
+        requested=str(requested),
+        planned=op.dtype if excuse else str(planned),
         applied=op.dtype,
-        status="as_planned" if excused else "different" if fault else "as_requested",
-        reason=stated if excused else fault,
+        status="as_planned" if excuse else "different" if fault else kept,
+        reason=excuse or fault or stated,
     )
 
 
-def _left_to_the_runtime(op: OpInfo, activations: ActivationScheme) -> str:
-    """Say why a file may hold other activations than were asked for; empty if it may not."""
-    if activations.mode == "dynamic":
-        return "float between ops; a runtime rounds the input of each op with an integer weight"
-    if activations.mode == "float" and activations.bits == 16 and op.dtype == "float32":
-        return "float32 in the file; whether a device computes in float16 is its delegate's choice"
-    return ""
-
-
-def _op_fault(op: OpInfo, activations: ActivationScheme) -> str:
-    if activations.mode != "static" or op.dtype in _INDEX_DTYPES:
-        return ""
+def _op_fault(op: OpInfo, planned: ActivationScheme) -> str:
+    """Say how an op departs from a scheme of activations; empty if it does not."""
+    if planned.mode == "float":
+        return "" if op.dtype == str(planned) else f"computes in {op.dtype}"
     if op.dtype in _FLOAT_DTYPES:
         return "computes in floating point"
-    if op.dtype not in _ACTIVATION_DTYPES[activations.bits]:
-        return f"computes in {op.dtype}"
-    return ""
+    return "" if op.dtype in _ACTIVATION_DTYPES[planned.bits] else f"computes in {op.dtype}"
+
+
+def _op_excuse(op: OpInfo, expectation: Expectation, planned: ActivationScheme) -> str:
+    """Say why an op rightly computes in another type than planned; empty if it does not."""
+    if op.dtype not in _FLOAT_DTYPES:
+        others = planned.mode != "static" and op.dtype not in _ACTIVATION_DTYPES[8]
+        return "no numbers of a layer" if others or op.dtype in _INDEX_DTYPES else ""
+    stated = expectation.float_op_types.get(op.type, "")
+    return stated or (_IN_DYNAMIC if planned.mode == "dynamic" else "")
 
 
 def _weight_fraction(ledger: Ledger) -> float:

@@ -251,9 +251,37 @@ def test_other_integers_than_planned_are_different_whatever_is_allowed_to_be_flo
     assert len(op_ledger(wide, ("CONV_2D", "int8")).different) == 1
 
 
-def test_float_and_dynamic_activations_say_nothing_of_op_dtypes():
-    for activations in (ActivationScheme(), ActivationScheme(mode="dynamic", bits=8)):
-        assert op_ledger(activations, ("CONV_2D", "float32")).different == ()
+def test_a_float_op_in_another_type_than_planned_is_different():
+    half = ActivationScheme(bits=16)
+    assert op_ledger(half, ("conv", "float16"), ("gather", "int16")).different == ()
+    kept = op_ledger(half, ("cast", "float32"), float_op_types={"cast": "border"})
+    assert (only(kept).status, only(kept).reason) == ("as_planned", "border")
+    for activations, dtype in ((half, "float32"), (ActivationScheme(), "float16")):
+        entry = only(op_ledger(activations, ("conv", dtype)))
+        assert (entry.status, entry.reason) == ("different", f"computes in {dtype}")
+    assert len(op_ledger(ActivationScheme(), ("CONV_2D", "int8")).different) == 1
+
+
+def test_a_float_op_under_dynamic_activations_never_reads_as_requested():
+    dynamic = ActivationScheme(mode="dynamic", bits=8)
+    entry = only(op_ledger(dynamic, ("FULLY_CONNECTED", "float32")))
+    assert (entry.status, entry.planned, entry.applied) == ("as_planned", "float32", "float32")
+    assert entry.requested == "dynamic int8"
+    assert "a runtime rounds the input" in entry.reason
+
+
+def test_what_is_requested_stays_beside_what_an_exporter_plans():
+    expectation = Expectation(
+        weights=(),
+        activations=ActivationScheme(bits=16),
+        planned_activations=ActivationScheme(),
+        activations_reason="left to the delegate",
+    )
+    found = ops(("CONV_2D", "float32"), ("ADD", "float16"))
+    kept, other = build_ledger(expectation, info(ops=found)).entries
+    assert (kept.requested, kept.planned, kept.applied) == ("float16", "float32", "float32")
+    assert (kept.status, kept.reason) == ("as_planned", "left to the delegate")
+    assert other.status == "different"
 
 
 def test_a_ledger_as_planned_passes():
@@ -286,15 +314,3 @@ def test_a_share_of_ops_may_be_allowed():
     enforce(result, PartialAllowance(max_fraction=0.3, reason="last"))
     with pytest.raises(CompressionIncomplete, match="SOFTMAX"):
         enforce(result, PartialAllowance(max_fraction=0.2, reason="last"))
-
-
-@pytest.mark.parametrize(
-    "asked", [ActivationScheme(bits=16), ActivationScheme(mode="dynamic", bits=8)]
-)
-def test_a_float_op_never_reads_as_the_other_scheme_that_was_asked_for(asked):
-    op = OpInfo(name="op0", type="FULLY_CONNECTED", dtype="float32")
-    built = build_ledger(Expectation(weights=(), activations=asked), info(ops=[op]))
-    (entry,) = built.entries
-    assert (entry.status, entry.planned, entry.applied) == ("as_planned", "float32", "float32")
-    assert entry.requested == str(asked)
-    assert entry.reason
