@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 from mobilesdk.core.contract import DType
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.scheme import WeightScheme
@@ -15,15 +17,22 @@ class Fingerprint(Frozen):
         abs_sum: Sum of absolute values.
         square_sum: Sum of squares.
         abs_max: Largest absolute value.
+        sum: Sum with signs.
     """
 
     elements: int
     abs_sum: float
     square_sum: float
     abs_max: float
+    sum: float
 
     def distance(self, other: Fingerprint) -> float:
-        """Give the largest relative difference of the three sums; infinite if sizes differ."""
+        """Give the largest relative difference of the numbers; infinite if sizes differ.
+
+        Positive and negative elements cancel, so a difference of the signed sums is not taken
+        relative to them, but to the geometric mean of what they are without signs (`abs_sum`) and
+        with random ones (the root of `square_sum`).
+        """
         if self.elements != other.elements:
             return float("inf")
         pairs = (
@@ -31,7 +40,12 @@ class Fingerprint(Frozen):
             (self.square_sum, other.square_sum),
             (self.abs_max, other.abs_max),
         )
-        return max(abs(a - b) / max(abs(a), abs(b), 1e-30) for a, b in pairs)
+        relative = (abs(a - b) / max(abs(a), abs(b), 1e-30) for a, b in pairs)
+        scale = max(self._scale_of_sum(), other._scale_of_sum(), 1e-30)
+        return max(abs(self.sum - other.sum) / scale, *relative)
+
+    def _scale_of_sum(self) -> float:
+        return sqrt(self.abs_sum * sqrt(self.square_sum))
 
 
 class TensorInfo(Frozen):

@@ -20,13 +20,16 @@ def fingerprint(values: NDArray[Any]) -> Fingerprint:
         values: Any shape, any real dtype.
 
     Returns:
-        Number of elements, sum of absolute values, sum of squares, largest absolute value.
+        Number of elements, sum of absolute values, sum of squares, largest absolute value, sum.
     """
-    magnitudes = np.abs(np.asarray(values, dtype=np.float64)).ravel()
-    magnitudes[~np.isfinite(magnitudes)] = 0.0
+    numbers = np.array(values, dtype=np.float64).ravel()
+    numbers[~np.isfinite(numbers)] = 0.0
+    total = float(numbers.sum())
+    magnitudes = np.abs(numbers, out=numbers)
     return Fingerprint(
         elements=magnitudes.size,
         abs_sum=float(magnitudes.sum()),
         square_sum=float(np.square(magnitudes).sum()),
         abs_max=float(magnitudes.max(initial=0.0)),
+        sum=total,
     )
