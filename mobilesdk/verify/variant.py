@@ -32,7 +32,7 @@ from mobilesdk.verify.record import (
     VariantRecord,
     VerifyConfig,
 )
-from mobilesdk.verify.soundness import enforce_sound
+from mobilesdk.verify.soundness import enforce_contract, enforce_sound
 
 
 def verify_artifact(
@@ -59,13 +59,14 @@ def verify_artifact(
         context: Where to write.
 
     Raises:
-        ArtifactInvalid: It does not load, run, or hold finite numbers.
+        ArtifactInvalid: It does not load, run, hold finite numbers, or keep to the contract.
         CompressionIncomplete: It does not hold what was planned.
         DelegationRefused: Ops are outside the delegate.
     """
     plugin = runtime(runtime_name)
     info = plugin.inspect(path)
     enforce_sound(info)
+    enforce_contract(info, summary.contract)
     _check_plan(info, expectation, config, context)
     reason = plugin.refuses(info)
     parity = None
