@@ -6,7 +6,7 @@ from typing import Literal
 
 from mobilesdk.core.artifact import Fingerprint
 from mobilesdk.core.frozen import Frozen
-from mobilesdk.core.scheme import ActivationScheme, WeightScheme
+from mobilesdk.core.scheme import ActivationScheme, WeightRole, WeightScheme
 
 
 class ExpectedWeight(Frozen):
@@ -16,6 +16,7 @@ class ExpectedWeight(Frozen):
         name: Fully qualified name in the float model.
         artifact_name: Name in the artifact; empty where the format keeps none, and then the
             fingerprint finds it.
+        role: What the weight is to the op that takes it; tells which axes are its channels.
         shape: Shape as in torch.
         requested: What the profile asked for.
         planned: What the compressor chose for this weight.
@@ -25,6 +26,7 @@ class ExpectedWeight(Frozen):
 
     name: str
     artifact_name: str = ""
+    role: WeightRole = "other"
     shape: tuple[int, ...]
     requested: WeightScheme
     planned: WeightScheme

@@ -69,6 +69,18 @@ class WeightScheme(Frozen):
         return f"{name} sparse{100 * self.sparsity:.0f}%" if self.sparsity else name
 
 
+def channels(role: WeightRole, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Give the numbers of output and input channels of a weight.
+
+    Args:
+        role: What the weight is to the op that takes it.
+        shape: As in torch: ``[out, in / groups, …]``; ``[in, out / groups, …]`` for a transposed
+            convolution; ``[rows, width]`` for an embedding, whose rows count as output channels.
+    """
+    first, second = (*shape, 1, 1)[:2]
+    return (second, first) if role == "conv_transpose" else (first, second)
+
+
 class ActivationScheme(Frozen):
     """How activations are represented between ops.
 

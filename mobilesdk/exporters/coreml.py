@@ -368,6 +368,7 @@ def _expected(
     return ExpectedWeight(
         name=record.name,
         artifact_name=weight.constant.name if weight else "",
+        role=record.role,
         shape=record.shape,
         requested=record.requested,
         planned=record.planned,

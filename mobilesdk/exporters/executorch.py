@@ -279,6 +279,7 @@ def _expected(
             values, scheme, reason = found.values, found.scheme, found.reason
         yield ExpectedWeight(
             name=weight.name,
+            role=weight.role,
             shape=weight.shape,
             requested=planned.requested,
             planned=scheme,

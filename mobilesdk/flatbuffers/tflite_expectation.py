@@ -118,6 +118,7 @@ def _expected(
     return ExpectedWeight(
         name=record.name,
         artifact_name=name,
+        role=record.role,
         shape=record.shape,
         requested=record.requested,
         planned=planned,

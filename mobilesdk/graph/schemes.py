@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from mobilesdk.core.scheme import Request, WeightRole, WeightScheme
+from mobilesdk.core.scheme import Request, WeightRole, WeightScheme, channels
 
 COMPRESSIBLE_ROLES: tuple[WeightRole, ...] = (
     "conv",
@@ -27,18 +27,6 @@ MINIMUM_BLOCK_SIZE = 8
 """Smaller blocks spend as much on scales as finer weights would cost."""
 
 _TABLE_ENTRY_BITS = 16
-
-
-def channels(role: WeightRole, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Give the numbers of output and input channels of a weight.
-
-    Args:
-        role: What the weight is to the op that takes it.
-        shape: As in torch: ``[out, in / groups, …]``; ``[in, out / groups, …]`` for a transposed
-            convolution; ``[rows, width]`` for an embedding, whose rows count as output channels.
-    """
-    first, second = (*shape, 1, 1)[:2]
-    return (second, first) if role == "conv_transpose" else (first, second)
 
 
 def adapt_to_role(requested: WeightScheme, role: WeightRole) -> tuple[WeightScheme, str]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from mobilesdk.core.artifact import ArtifactInfo, OpInfo, WeightInfo
 from mobilesdk.core.ledger import Expectation, ExpectedWeight, Ledger, LedgerEntry
-from mobilesdk.core.scheme import ActivationScheme, WeightScheme
+from mobilesdk.core.scheme import ActivationScheme, WeightScheme, channels
 from mobilesdk.errors import CompressionIncomplete
 from mobilesdk.targets import PartialAllowance
 from mobilesdk.verify.matching import Match, match_weights
@@ -94,7 +94,7 @@ def _weight_fault(item: ExpectedWeight, match: Match, tolerance: float) -> str:
     """Say how the file departs from the plan for a weight; empty if it does not."""
     if match.weight is None:
         return "the file holds no such weight"
-    if not _same_scheme(item.planned, match.weight.scheme, item.shape):
+    if not _same_scheme(item, match.weight.scheme):
         return "the file stores it otherwise"
     if match.distance > _tolerance(item.planned, tolerance):
         return f"its values are others (relative distance {match.distance:.2g})"
@@ -105,21 +105,29 @@ def _tolerance(planned: WeightScheme, of_format: float) -> float:
     return 1e-3 if planned.encoding == "float" and planned.bits == 16 else of_format
 
 
-def _same_scheme(planned: WeightScheme, applied: WeightScheme, shape: Sequence[int]) -> bool:
-    """Compare two schemes; one that spans the whole axis is the coarser one."""
+def _same_scheme(item: ExpectedWeight, applied: WeightScheme) -> bool:
+    """Compare two schemes; one that spans the whole axis is the coarser one.
+
+    A grid adds zeros to those of a sparse weight, so there may be more; a dense one stays dense.
+    """
+    planned = item.planned
+    if applied.sparsity < planned.sparsity - _SPARSITY_SLACK:
+        return False
+    if not planned.sparsity and applied.sparsity > _SPARSITY_SLACK:
+        return False
     dense = {"sparsity": 0.0}
-    first = _coarsest(planned, shape).model_copy(update=dense)
-    second = _coarsest(applied, shape).model_copy(update=dense)
-    return first == second and applied.sparsity >= planned.sparsity - _SPARSITY_SLACK
+    first = _coarsest(planned, item).model_copy(update=dense)
+    return first == _coarsest(applied, item).model_copy(update=dense)
 
 
-def _coarsest(scheme: WeightScheme, shape: Sequence[int]) -> WeightScheme:
+def _coarsest(scheme: WeightScheme, item: ExpectedWeight) -> WeightScheme:
     if scheme.encoding == "float":
         return scheme
+    out_channels, in_channels = channels(item.role, item.shape)
     granularity = scheme.granularity
-    if scheme.block_size is not None and len(shape) > 1 and scheme.block_size >= shape[1]:
+    if scheme.block_size is not None and len(item.shape) > 1 and scheme.block_size >= in_channels:
         granularity = "per_channel"
-    if scheme.group_size is not None and scheme.group_size >= shape[0]:
+    if scheme.group_size is not None and scheme.group_size >= out_channels:
         granularity = "per_tensor"
     if granularity == scheme.granularity:
         return scheme

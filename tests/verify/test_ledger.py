@@ -148,6 +148,7 @@ def test_float16_storage_rounds_values_and_float32_does_not():
         (PALETTE, PALETTE.model_copy(update={"bits": 6})),
         (FLOAT, HALF),
         (INT8.model_copy(update={"sparsity": 0.5}), INT8),
+        (INT8, INT8.model_copy(update={"sparsity": 0.02})),
         (INT8.model_copy(update={"sparsity": 0.5}), INT8.model_copy(update={"sparsity": 0.48})),
     ],
     ids=str,
@@ -177,6 +178,18 @@ def changed(scheme, **fields):
 def test_the_same_scheme_by_another_name_is_the_same(planned, applied):
     item = expected("a", 0, planned, shape=(32, 64))
     assert ledger([item], [stored("t", values(0), applied)]).different == ()
+
+
+def test_a_transposed_convolution_has_its_output_channels_second():
+    planned = changed(PALETTE, group_size=16)
+    whole = changed(PALETTE, granularity="per_tensor", group_size=None)
+    for role, shape, count in (
+        ("conv_transpose", (32, 16), 0),
+        ("conv_transpose", (16, 32), 1),
+        ("conv", (16, 32), 0),
+    ):
+        item = expected("a", 0, planned, shape=shape, role=role)
+        assert len(ledger([item], [stored("t", values(0, shape), whole)]).different) == count
 
 
 def test_a_missing_weight_is_different():
