@@ -27,9 +27,9 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
     """Compare what an exporter says with what the file holds.
 
     ``different`` is: a weight that the file does not hold, holds in another scheme, or whose values
-    are others; a compressed constant that is no weight (unless activations are static integers,
-    where constant operands have to be); an op that computes in another type than planned, without
-    a stated reason.
+    are others; a float copy of a weight that is stored compressed; a compressed constant that is no
+    weight (unless activations are static integers, where constant operands have to be); an op that
+    computes in another type than planned, without a stated reason.
 
     Args:
         expectation: Written by the exporter.
@@ -139,36 +139,50 @@ def _coarsest(scheme: WeightScheme, item: ExpectedWeight) -> WeightScheme:
 def _constant_entries(
     expectation: Expectation, unclaimed: Sequence[WeightInfo], tolerance: float
 ) -> Iterator[LedgerEntry]:
-    """Give a line for every compressed constant that no weight of the model accounts for."""
+    """Give a line for every constant that no weight accounts for, and that is of its matter.
+
+    Those are compressed constants, and floats of the values of a weight that is stored compressed.
+    """
+    static = expectation.activations.mode == "static"
     for weight in unclaimed:
-        if weight.scheme.encoding == "float":
-            continue
-        original = next(
-            (
-                item.name
-                for item in expectation.weights
-                if item.fingerprint.distance(weight.fingerprint) <= tolerance
-            ),
-            None,
-        )
-        static = expectation.activations.mode == "static"
-        if original:
-            reason = f"another copy of {original}"
-        elif static:
-            reason = "a constant operand, in integers like the activations it meets"
+        original = _original(weight, expectation, tolerance)
+        if weight.scheme.encoding != "float":
+            planned = str(weight.scheme) if original or static else "float32"
+            reason = f"another copy of {original.name}" if original else _constant_reason(static)
+        elif original and original.planned.encoding != "float":
+            planned = str(original.planned)
+            reason = f"a float copy of {original.name} is kept beside it"
         else:
-            reason = "a constant that is no weight was compressed"
+            continue
         yield LedgerEntry(
             kind="weight",
             name=weight.name,
-            requested="float32",
-            planned=str(weight.scheme) if original or static else "float32",
+            requested=str(original.requested) if original else "float32",
+            planned=planned,
             applied=str(weight.scheme),
             size_before_bytes=_FLOAT32_BYTES * weight.fingerprint.elements,
             size_after_bytes=weight.size_bytes,
-            status="as_planned" if original or static else "different",
+            status="as_planned" if planned == str(weight.scheme) else "different",
             reason=reason,
         )
+
+
+def _original(
+    constant: WeightInfo, expectation: Expectation, tolerance: float
+) -> ExpectedWeight | None:
+    """Give the first weight that a constant has the values of."""
+    for item in expectation.weights:
+        if item.fingerprint.distance(constant.fingerprint) <= _tolerance(
+            constant.scheme, tolerance
+        ):
+            return item
+    return None
+
+
+def _constant_reason(static: bool) -> str:
+    if static:
+        return "a constant operand, in integers like the activations it meets"
+    return "a constant that is no weight was compressed"
 
 
 def _op_entry(op: OpInfo, expectation: Expectation) -> LedgerEntry:

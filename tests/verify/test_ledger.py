@@ -226,6 +226,18 @@ def test_float_constants_second_copies_and_static_operands_are_not():
     assert static.different == ()
 
 
+@pytest.mark.parametrize("scheme", [FLOAT, HALF])
+def test_a_float_copy_beside_a_compressed_weight_is_different(scheme):
+    copy = values(0).astype(np.float16 if scheme == HALF else np.float64)
+    found = [stored("t", values(0)), stored("t2", copy, scheme)]
+    result = ledger([expected("a", 0)], found)
+    (entry,) = result.different
+    assert (entry.name, entry.planned, entry.applied) == ("t2", str(INT8), str(scheme))
+    assert entry.reason == "a float copy of a is kept beside it"
+    plain = [stored("t", values(0), FLOAT), stored("t2", values(0), FLOAT)]
+    assert ledger([expected("a", 0, FLOAT)], plain).different == ()
+
+
 def ops(*pairs):
     return [OpInfo(name=f"op{i}", type=kind, dtype=dtype) for i, (kind, dtype) in enumerate(pairs)]
 
