@@ -66,6 +66,7 @@ class WeightInfo(Frozen):
         scheme: How it is stored.
         size_bytes: Stored bytes with scales, tables and masks.
         finite: Whether every decoded value is finite.
+        decoded: Whether an op of its own makes floats of it before any other op takes it.
         fingerprint: Of the decoded values.
     """
 
@@ -75,6 +76,7 @@ class WeightInfo(Frozen):
     scheme: WeightScheme
     size_bytes: int
     finite: bool
+    decoded: bool = False
     fingerprint: Fingerprint
 
 

@@ -66,8 +66,11 @@ def _weights(model: TFLiteModel) -> tuple[tuple[WeightInfo, ...], list[str]]:
     found = []
     for subgraph in model.subgraphs:
         problems.extend(_sparse(subgraph))
+        decoded = {
+            operator.inputs[0] for operator in subgraph.operators if operator.type == "DEQUANTIZE"
+        }
         for weight in stored_weights(subgraph):
-            info = _weight_info(weight, counted)
+            info = _weight_info(weight, counted, decoded=weight.index in decoded)
             if not info.finite:
                 problems.append(f"Weight {info.name!r} holds values that are not finite.")
             found.append(info)
@@ -80,7 +83,7 @@ def _sparse(subgraph: Subgraph) -> Iterator[str]:
             yield f"Tensor {tensor.name!r} is in a sparse encoding, which is not decoded."
 
 
-def _weight_info(weight: StoredWeight, counted: set[int]) -> WeightInfo:
+def _weight_info(weight: StoredWeight, counted: set[int], *, decoded: bool) -> WeightInfo:
     values = weight.values()
     data = weight.tensor.data
     place = data.ctypes.data if data is not None else 0
@@ -93,6 +96,7 @@ def _weight_info(weight: StoredWeight, counted: set[int]) -> WeightInfo:
         scheme=weight.scheme(),
         size_bytes=size_bytes,
         finite=bool(np.isfinite(values).all()),
+        decoded=decoded,
         fingerprint=fingerprint(values),
     )
 

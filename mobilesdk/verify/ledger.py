@@ -40,7 +40,10 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
     """
     tolerance = 2e-3 if info.format == "coreml" else 1e-4  # Core ML keeps scales in float16
     matches, unclaimed = match_weights(expectation.weights, info.weights, tolerance)
-    entries = [_weight_entry(item, matches[item.name], tolerance) for item in expectation.weights]
+    mode = expectation.activations.mode
+    entries = [
+        _weight_entry(item, matches[item.name], tolerance, mode) for item in expectation.weights
+    ]
     entries += _constant_entries(expectation, unclaimed, tolerance)
     entries += [_op_entry(op, expectation) for op in info.ops]
     return Ledger(entries=tuple(entries))
@@ -73,8 +76,8 @@ def enforce(ledger: Ledger, allow_partial: PartialAllowance | None) -> None:
     )
 
 
-def _weight_entry(item: ExpectedWeight, match: Match, tolerance: float) -> LedgerEntry:
-    fault = _weight_fault(item, match, tolerance)
+def _weight_entry(item: ExpectedWeight, match: Match, tolerance: float, mode: str) -> LedgerEntry:
+    fault = _weight_fault(item, match, tolerance) or _decoding_fault(item, match, mode)
     reasons = [item.reason, f"stored once with {match.shared_with}" if match.shared_with else ""]
     kept: Status = "as_requested" if item.requested == item.planned else "as_planned"
     return LedgerEntry(
@@ -98,6 +101,15 @@ def _weight_fault(item: ExpectedWeight, match: Match, tolerance: float) -> str:
         return "the file stores it otherwise"
     if match.distance > _tolerance(item.planned, tolerance):
         return f"its values are others (relative distance {match.distance:.2g})"
+    return ""
+
+
+def _decoding_fault(item: ExpectedWeight, match: Match, mode: str) -> str:
+    """Say that a weight meets floats under dynamic activations; an embedding meets none."""
+    if match.weight is None or mode != "dynamic" or item.role == "embedding":
+        return ""
+    if match.weight.scheme.encoding == "linear" and match.weight.decoded:
+        return "its op takes it as floats, so that nothing is rounded at run time"
     return ""
 
 

@@ -145,6 +145,7 @@ def test_a_weight_behind_dequantize_belongs_to_the_op_behind_it() -> None:
     (weight,) = inspect_tflite(file.pack({"x": x}, {"y": y})).weights
 
     assert (weight.op, weight.scheme) == ("FULLY_CONNECTED", WeightScheme(bits=16))
+    assert weight.decoded
     assert weight.fingerprint == fingerprint(WEIGHT.astype(np.float16))
 
 

@@ -295,6 +295,17 @@ def test_a_float_op_under_dynamic_activations_never_reads_as_requested():
     assert "a runtime rounds the input" in entry.reason
 
 
+def test_a_weight_that_is_decoded_first_is_no_dynamic_one():
+    found = [stored("t", values(0)).model_copy(update={"decoded": True})]
+    dynamic = ActivationScheme(mode="dynamic", bits=8)
+    entry = only(ledger([expected("a", 0)], found, activations=dynamic))
+    assert entry.status == "different"
+    assert "takes it as floats" in entry.reason
+    table = expected("a", 0, role="embedding")
+    assert ledger([table], found, activations=dynamic).different == ()
+    assert ledger([expected("a", 0)], found).different == ()
+
+
 def test_what_is_requested_stays_beside_what_an_exporter_plans():
     expectation = Expectation(
         weights=(),
