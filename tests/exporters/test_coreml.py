@@ -104,6 +104,19 @@ def test_every_weight_is_stored_as_planned(name: str, exported: Path) -> None:
 
 
 @pytest.mark.slow
+def test_activations_are_requested_as_the_record_says_and_planned_as_the_option_does(
+    exported: Path,
+) -> None:
+    expectation, info = read(exported, next(iter(SCHEMES)))
+    assert expectation.activations == ActivationScheme()
+    assert expectation.planned_activations == ActivationScheme(bits=16)
+    ops = [entry for entry in build_ledger(expectation, info).entries if entry.kind == "op"]
+    assert {entry.requested for entry in ops} == {"float32"}
+    assert {entry.status for entry in ops} == {"as_planned"}
+    assert all(entry.reason for entry in ops)
+
+
+@pytest.mark.slow
 def test_every_difference_from_the_request_has_its_reason(exported: Path) -> None:
     for name in SCHEMES:
         for item in read(exported, name)[0].weights:
