@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
+from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.ops.lists import TensorList
 from mobilesdk.coreml.ops.registry import OpError, find
+from mobilesdk.coreml.program import TensorType
 
 IOS = 18
 STEPS, SAMPLES, WIDTH, HIDDEN = 5, 2, 3, 4
@@ -36,6 +38,19 @@ def whole(*values: Any) -> Tensor:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+# Products
+
+
+def test_products_of_integers_and_floats_have_the_declared_type() -> None:
+    declared = (TensorType(ElementType.INT32, (1,)),)
+    given = {"x": whole([1, 2]), "results": declared}
+    assert call("matmul", y=tensor([3], [4]), **given).tolist() == [[11]]
+    with pytest.raises(OpError, match="not whole"):
+        call("matmul", y=tensor([0.5], [4]), **given)
+    found = call("linear", x=tensor([0.5, 2]), weight=whole([3, 4]), bias=whole(1))
+    assert found.tolist() == [[10.5]]
 
 
 # Recurrent
