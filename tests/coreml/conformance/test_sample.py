@@ -12,7 +12,8 @@ from tests.coreml.conformance.running import Case, Outcome, run
 from tests.docs.markdown import REPOSITORY
 
 CASES_PER_TEST = 2
-CASES, OPERATIONS = 0, 0
+CASES = 894  # of coremltools 9.0
+LEAST_OPERATIONS = 123
 LEAST_PASS_RATE = 0.98
 PAGE = (REPOSITORY / "docs" / "coreml_executor.md").read_text(encoding="utf-8")
 
@@ -23,7 +24,8 @@ def test_sample_passes_but_for_known_failures(tmp_path: Path) -> None:
     new = [case for case in outcome.failures() if case.known_as is None]
     assert not new, outcome.output[-4000:]
     assert outcome.pass_rate >= LEAST_PASS_RATE
-    assert (len(outcome.cases), len(outcome.ops)) == (CASES, OPERATIONS)
+    assert len(outcome.cases) == CASES
+    assert len(outcome.ops) >= LEAST_OPERATIONS
 
 
 def test_unknown_failures_and_errors_count_against_the_pass_rate() -> None:
