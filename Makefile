@@ -5,11 +5,12 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 MODEL := examples/efficientnet_lite0.py:build
 
-.PHONY: help demo test check bench lock schemas clean
+.PHONY: help demo test conformance check bench lock schemas clean
 
 help:
 	@echo "make demo     build the example model for every shipped target into demo/"
 	@echo "make test     run the whole test suite"
+	@echo "make conformance  run all of Apple's operation tests in the reference executor (an hour)"
 	@echo "make check    lint, format, types, layers, spelling, links, generated files"
 	@echo "make bench    measure the tool itself (benchmarks/)"
 	@echo "make schemas  write targets/schema.json and targets/profiles/schema.json again"
@@ -30,6 +31,9 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+conformance: .venv/.installed
+	$(BIN)/python -m tests.coreml.conformance conformance-results
 
 check: .venv/.installed
 	$(BIN)/ruff check .

@@ -8,23 +8,38 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mobilesdk.coreml.ops.arguments import Tensors
-from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.arguments import Results, Tensors
+from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.precision import carrier
 
 
 @op("linear")
 def linear(*, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Give x times the transpose of weight [out, in], plus bias [out]."""
+    """Give x times the transpose of weight [out, in], plus bias [out], in the type of x."""
+    if weight.dtype is not x.dtype:
+        weight = _converted(weight, x.dtype)
+        bias = None if bias is None else _converted(bias, x.dtype)
     return functional.linear(x, weight, bias)
 
 
 @op("matmul")
-def matmul(*, x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
-    """Multiply matrices in the last two axes, the others broadcast; vectors are not transposed."""
+def matmul(
+    *,
+    x: Tensor,
+    y: Tensor,
+    transpose_x: bool = False,
+    transpose_y: bool = False,
+    results: Results,
+) -> Tensor:
+    """Multiply matrices in the last two axes, the others broadcast; vectors are not transposed.
+
+    Of integers and floats the result has the type of the one that is no constant.
+    """
     left = x.mT if transpose_x and x.dim() > 1 else x
     right = y.mT if transpose_y and y.dim() > 1 else y
-    if left.is_floating_point() != right.is_floating_point():
-        left, right = left.float(), right.float()
+    if left.dtype is not right.dtype:
+        dtype = carrier(results[0].element)
+        left, right = _converted(left, dtype), _converted(right, dtype)
     return torch.matmul(left, right)
 
 
@@ -45,3 +60,10 @@ def scaled_dot_product_attention(
     elif attn_mask is not None:
         scores = scores + attn_mask
     return torch.matmul(torch.softmax(scores, -1), value)
+
+
+def _converted(values: Tensor, dtype: torch.dtype) -> Tensor:
+    converted = values.to(dtype)
+    if not dtype.is_floating_point and not torch.equal(converted.to(values.dtype), values):
+        raise OpError("a product of integers and numbers that are not whole, declared as integers")
+    return converted

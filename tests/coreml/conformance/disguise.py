@@ -1,16 +1,17 @@
-"""Loaded before the adapter: hides TensorFlow from coremltools and claims a recent macOS.
+"""Loaded before the adapter: lets TensorFlow share the process, and claims a recent macOS.
 
-TensorFlow and coremltools do not share a process. Apple's tests skip cases on systems whose Core ML
-had faults that were mended later.
+TensorFlow and triton crash a process in which triton comes second (docs/toolchains.md). Apple's
+tests skip cases on systems whose Core ML had faults that were mended later.
 """
 
 from __future__ import annotations
 
-import sys
+import contextlib
 
-sys.modules["tensorflow"] = None  # type: ignore[assignment]
+with contextlib.suppress(ModuleNotFoundError):
+    import triton  # noqa: F401
 
-from coremltools.models import utils  # noqa: E402  # must not find TensorFlow
+from coremltools.models import utils  # after triton
 
 MACOS_VERSION = (26, 0)
 
