@@ -6,8 +6,8 @@ weight files, versions of distributions. The next build looks at those, and impo
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,23 @@ class Dependencies(Frozen):
         )
 
     def portable(self) -> dict[str, Any]:
-        """Give paths, hashes and versions, without the folder that all the files lie in."""
-        parents = [file.path.parent for file in self.files]
-        common = os.path.commonpath(parents) if parents else ""
-        files = sorted(
-            (file.path.relative_to(common).as_posix(), file.sha256) for file in self.files
-        )
+        """Give names, hashes and versions, wherever the files lie.
+
+        A file is named by the last parts of its path, as few as tell it from the other files: two
+        files of one name that change places are another model, and a moved folder is not.
+        """
+        paths = [file.path for file in self.files]
+        files = sorted((_telling_name(file.path, paths), file.sha256) for file in self.files)
         return {"files": files, "distributions": self.distributions}
+
+
+def _telling_name(path: Path, paths: Sequence[Path]) -> str:
+    others = [other.parts for other in paths if other != path]
+    for count in range(1, len(path.parts)):
+        tail = path.parts[-count:]
+        if all(other[-count:] != tail for other in others):
+            return "/".join(tail)
+    return path.as_posix()
 
 
 class Reader:

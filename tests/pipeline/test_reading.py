@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from mobilesdk.errors import InvalidModel
@@ -140,3 +142,13 @@ def test_files_of_one_name_that_change_places_are_another_model(tmp_path):
 
     assert made_from("a", "b") != made_from("b", "a")
     assert str(tmp_path) not in str(made_from("a", "b"))
+
+
+def test_a_model_in_another_folder_that_shares_a_file_with_others_is_the_same_model():
+    def made_from(*paths):
+        files = [{"path": path, "sha256": Path(path).suffix * 16} for path in paths]
+        return Dependencies.model_validate({"files": files, "distributions": {}}).portable()
+
+    here = made_from("/home/one/net.py", "/shared/weights.bin")
+    assert here == made_from("/tmp/another/net.py", "/shared/weights.bin")
+    assert here != made_from("/home/one/net.py", "/shared/weights2.bin")
