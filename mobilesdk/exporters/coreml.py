@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mobilesdk.coreml.encode import ConstExpr, Stored
-    from mobilesdk.graph.coreml_weights import FoundWeight
+    from mobilesdk.lowering.coreml.weights import FoundWeight
 
 plugin_api = 1
 
@@ -111,25 +111,25 @@ class CoreMLExporter:
             ConversionFailed: coremltools refused the model, or would have changed it silently.
             CompressionIncomplete: A weight cannot be stored by its scheme.
         """
-        from mobilesdk.graph import coreml_convert, coreml_weights
         from mobilesdk.graph.program import load_program
         from mobilesdk.graph.roles import weight_nodes
+        from mobilesdk.lowering.coreml import convert, weights
 
         summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
         compression = _compression(model)
         records = _records(compression, summary)
-        program, notes = coreml_convert.decompose(load_program(model.path))
-        coreml_convert.refuse_silent_faults(program)
+        program, notes = convert.decompose(load_program(model.path))
+        convert.refuse_silent_faults(program)
         context.report("converting", 0.1)
-        mil = coreml_convert.to_mil(
+        mil = convert.to_mil(
             program,
             summary.contract,
             target=options.deployment_target,
             compute_precision=options.compute_precision,
             keep_weights=any(record.planned.encoding != "float" for record in records),
         )
-        values = coreml_weights.weight_values(program)
-        found = coreml_weights.find_weights(
+        values = weights.weight_values(program)
+        found = weights.find_weights(
             mil,
             {record.name: values[record.name] for record in records},
             {name: node.name for name, node in weight_nodes(program).items()},
@@ -159,11 +159,11 @@ class CoreMLExporter:
 
 def _write_package(mil: Any, package: Path, options: CoreMLOptions) -> None:
     from mobilesdk.coreml.canonical import canonicalize
-    from mobilesdk.graph import coreml_convert
+    from mobilesdk.lowering.coreml import convert
 
     with tempfile.TemporaryDirectory(dir=package.parent) as scratch:
         written = Path(scratch) / package.name
-        coreml_convert.write_package(
+        convert.write_package(
             mil, written, target=options.deployment_target, compute_units=options.compute_units
         )
         canonicalize(written, package)

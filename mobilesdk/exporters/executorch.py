@@ -45,14 +45,14 @@ from mobilesdk.core.scheme import (
 )
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import CompressionIncomplete, StepFailed
-from mobilesdk.graph.xnnpack_floats import float_op_types
-from mobilesdk.graph.xnnpack_limits import refusals, weight_refusal
+from mobilesdk.lowering.xnnpack.floats import float_op_types
+from mobilesdk.lowering.xnnpack.limits import refusals, weight_refusal
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
 if TYPE_CHECKING:
     import torch
 
-    from mobilesdk.graph.xnnpack_weights import StoredWeight
+    from mobilesdk.lowering.xnnpack.weights import StoredWeight
 
 plugin_api = 1
 
@@ -105,9 +105,9 @@ class ExecuTorchExporter:
             CompressionIncomplete: A weight that is to be integers is taken by an op that has no
                 kernel for them.
         """
-        from mobilesdk.graph.executorch_lowering import export_module, serialize
         from mobilesdk.graph.program import graph_module, load_program
-        from mobilesdk.graph.xnnpack_rewrites import rewrite_for_xnnpack
+        from mobilesdk.lowering.executorch.lower import export_module, serialize
+        from mobilesdk.lowering.xnnpack.rewrites import rewrite_for_xnnpack
 
         summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
         record = _record(model)
@@ -174,8 +174,8 @@ def _compress(
     import executorch.exir  # noqa: F401  # registers the op for embeddings
     import torch
 
-    from mobilesdk.graph.xnnpack_dynamic import quantize_dynamic, quantize_embeddings
-    from mobilesdk.graph.xnnpack_static import quantize_static
+    from mobilesdk.lowering.xnnpack.dynamic import quantize_dynamic, quantize_embeddings
+    from mobilesdk.lowering.xnnpack.static import quantize_static
 
     torch.set_num_threads(context.threads)
     planned = {w.name: w.planned for w in record.weights if w.planned.encoding == "linear"}
@@ -217,12 +217,12 @@ def _check_all_stored(record: CompressionRecord, stored: Mapping[str, StoredWeig
 
 
 def _lower(program: torch.export.ExportedProgram, options: ExecuTorchOptions) -> Any:
-    from mobilesdk.graph.executorch_lowering import lower
+    from mobilesdk.lowering.executorch.lower import lower
 
     if options.backend == "portable":
         return lower(program, [])
     if options.backend == "coreml":
-        from mobilesdk.graph.executorch_coreml import lower_to_coreml
+        from mobilesdk.lowering.executorch.coreml import lower_to_coreml
 
         return lower_to_coreml(
             program, options.deployment_target, options.compute_precision, _canonical_payload

@@ -46,11 +46,12 @@ from mobilesdk.core.scheme import (
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import DelegationRefused
 from mobilesdk.flatbuffers.tflite import Subgraph, read_tflite
-from mobilesdk.flatbuffers.tflite_expectation import Operands, expected_weights
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
-from mobilesdk.flatbuffers.tflite_match import Matches, match_weights
-from mobilesdk.flatbuffers.tflite_nnapi import outside_nnapi
-from mobilesdk.flatbuffers.tflite_recipe import (
+from mobilesdk.flatbuffers.tflite_weights import stored_weights
+from mobilesdk.lowering.litert.expectation import Operands, expected_weights
+from mobilesdk.lowering.litert.matching import Matches, match_weights
+from mobilesdk.lowering.litert.nnapi import outside_nnapi
+from mobilesdk.lowering.litert.recipe import (
     BLOCK_SIZES,
     STATIC_OPERATORS,
     WEIGHT_OPERATORS,
@@ -59,7 +60,6 @@ from mobilesdk.flatbuffers.tflite_recipe import (
     float_op_types,
     nnapi_float_types,
 )
-from mobilesdk.flatbuffers.tflite_weights import stored_weights
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ class LiteRTExporter:
             CompressionIncomplete: The quantizer refused the schemes.
             DelegationRefused: Ops lie outside the op set.
         """
-        from mobilesdk.graph.litert_conversion import convert_to_litert
         from mobilesdk.graph.program import load_program
+        from mobilesdk.lowering.litert.conversion import convert_to_litert
 
         summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_text())
         record = _compression(model)
@@ -248,7 +248,7 @@ def _store(
     options: LiteRTOptions,
     samples: _Inputs,
 ) -> bytes:
-    from mobilesdk.graph.litert_quantization import observe_ranges, quantize
+    from mobilesdk.lowering.litert.quantization import observe_ranges, quantize
 
     activations = record.activations
     recipe = build_recipe(

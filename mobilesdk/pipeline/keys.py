@@ -21,8 +21,9 @@ from mobilesdk.plugins import Kind, Tool, source_path
 
 _PACKAGE = Path(__file__).parent.parent
 _BELOW_PLUGINS = (
-    "core", "numerics", "plugins", "data", "graph", "coreml", "flatbuffers",
-)  # fmt: skip
+    *("core", "numerics", "plugins", "data"),
+    *("graph", "coreml", "flatbuffers", "lowering"),
+)
 _LAYERS: dict[TaskKind, tuple[str, ...]] = {
     TaskKind.INGEST: ("core", "data"),
     TaskKind.REFERENCE: _BELOW_PLUGINS,

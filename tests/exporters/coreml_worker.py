@@ -21,9 +21,9 @@ from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import CompressionRecord, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import StepFailed
-from mobilesdk.graph.coreml_convert import import_coremltools
 from mobilesdk.graph.program import export_program, save_program
 from mobilesdk.graph.roles import weights
+from mobilesdk.lowering.coreml.convert import import_coremltools
 from mobilesdk.plugins import compressor, exporter
 
 

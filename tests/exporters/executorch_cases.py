@@ -29,7 +29,7 @@ from mobilesdk.exporters.executorch import ExecuTorchOptions
 from mobilesdk.graph.prepare import prepare
 from mobilesdk.graph.program import export_program, graph_module, load_program, save_program
 from mobilesdk.graph.summary import summarize
-from mobilesdk.graph.xnnpack_weights import round_weight
+from mobilesdk.lowering.xnnpack.weights import round_weight
 from mobilesdk.runtimes.executorch import PLUGIN as RUNTIME
 
 FLOAT = WeightScheme()

@@ -26,10 +26,10 @@ from mobilesdk.core.step import StepContext
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.exporters.litert import PLUGIN as EXPORTER
 from mobilesdk.exporters.litert import LiteRTOptions
-from mobilesdk.flatbuffers.tflite_match import rounded
 from mobilesdk.graph.prepare import prepare
 from mobilesdk.graph.program import graph_module, save_program
 from mobilesdk.graph.summary import summarize
+from mobilesdk.lowering.litert.matching import rounded
 from mobilesdk.runtimes.litert import PLUGIN as RUNTIME
 
 FLOAT = WeightScheme()

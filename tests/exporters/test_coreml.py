@@ -270,7 +270,7 @@ def test_it_needs_no_data() -> None:
 
 
 def test_a_process_with_tensorflow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mobilesdk.graph.coreml_convert import import_coremltools
+    from mobilesdk.lowering.coreml.convert import import_coremltools
 
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
     with pytest.raises(StepFailed, match="has imported TensorFlow"):

@@ -21,7 +21,7 @@ from mobilesdk.core.scheme import ActivationScheme, Request, WeightScheme
 from mobilesdk.errors import DelegationRefused
 from mobilesdk.exporters.litert import PLUGIN, LiteRTOptions, require_op_set
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
-from mobilesdk.flatbuffers.tflite_recipe import OpSet
+from mobilesdk.lowering.litert.recipe import OpSet
 from mobilesdk.verify.ledger import build_ledger
 from tests.flatbuffers.tflite_files import File
 

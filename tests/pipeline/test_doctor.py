@@ -97,7 +97,7 @@ def test_a_diagnosis_is_healthy_when_all_is_there_and_nothing_is_broken(monkeypa
 @pytest.mark.slow
 def test_a_core_ml_worker_imports_coremltools_beside_tensorflow():
     code = (
-        "from mobilesdk.graph.coreml_convert import import_coremltools as bring;"
+        "from mobilesdk.lowering.coreml.convert import import_coremltools as bring;"
         "print(bring().__version__)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

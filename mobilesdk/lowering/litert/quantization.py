@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.errors import CompressionIncomplete
-from mobilesdk.graph.litert_interpreter import ObservedInterpreter
+from mobilesdk.lowering.litert.interpreter import ObservedInterpreter
 from mobilesdk.numerics.ranges import RangeObserver
 
 Ranges = dict[str, dict[str, NDArray[np.float32]]]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mobilesdk.core.ledger import ExpectedWeight
 from mobilesdk.core.scheme import WeightRecord, WeightScheme
-from mobilesdk.flatbuffers.tflite_match import Match, Matches, rounded, rounded_operand
 from mobilesdk.flatbuffers.tflite_weights import StoredWeight
+from mobilesdk.lowering.litert.matching import Match, Matches, rounded, rounded_operand
 from mobilesdk.numerics.fingerprint import fingerprint
 
 _FOLDED = "the converter folded a scale into it"

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from mobilesdk.errors import ConversionFailed
-from mobilesdk.graph.litert_interpreter import ObservedInterpreter
-from mobilesdk.graph.litert_rewrites import rewrite_for_litert
 from mobilesdk.graph.program import graph_module
+from mobilesdk.lowering.litert.interpreter import ObservedInterpreter
+from mobilesdk.lowering.litert.rewrites import rewrite_for_litert
 
 MIN_SQNR_DB = 60.0
 """Between float32 program and float32 file; right conversions reach 75 dB and more."""

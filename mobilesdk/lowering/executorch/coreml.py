@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from mobilesdk.graph.coreml_convert import import_coremltools
-from mobilesdk.graph.executorch_lowering import lower, quiet, replace_payloads
+from mobilesdk.lowering.coreml.convert import import_coremltools
+from mobilesdk.lowering.executorch.lower import lower, quiet, replace_payloads
 
 BACKEND = "CoreMLBackend"
 

@@ -9,7 +9,7 @@ import torch
 from torch.fx import Node
 
 from mobilesdk.core.scheme import WeightScheme
-from mobilesdk.graph.xnnpack_weights import (
+from mobilesdk.lowering.xnnpack.weights import (
     StoredWeight,
     attribute,
     dequantize_node,

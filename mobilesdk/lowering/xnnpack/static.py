@@ -16,7 +16,7 @@ import torch
 from torch.fx import Node
 
 from mobilesdk.core.scheme import WeightScheme
-from mobilesdk.graph.xnnpack_regions import (
+from mobilesdk.lowering.xnnpack.regions import (
     ARITHMETIC,
     TRANSPOSED,
     WEIGHTED,
@@ -24,7 +24,7 @@ from mobilesdk.graph.xnnpack_regions import (
     find_regions,
     taken_values,
 )
-from mobilesdk.graph.xnnpack_weights import (
+from mobilesdk.lowering.xnnpack.weights import (
     StoredWeight,
     attribute,
     constant,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from mobilesdk.core.artifact import OpInfo
 from mobilesdk.core.scheme import ActivationScheme, WeightScheme
 from mobilesdk.flatbuffers.tflite import Operator, Subgraph
-from mobilesdk.flatbuffers.tflite_nnapi import is_float_only
+from mobilesdk.lowering.litert.nnapi import is_float_only
 
 OpSet = Literal["builtin", "nnapi"]
 Rule = dict[str, Any]

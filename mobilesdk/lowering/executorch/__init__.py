@@ -1,0 +1,1 @@
+"""From a prepared program to an ExecuTorch program."""

@@ -1,0 +1,1 @@
+"""From a prepared program to a LiteRT file."""
