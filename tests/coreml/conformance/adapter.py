@@ -130,7 +130,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
         if not expected:
             outcome = report.outcome if report.when == "call" or report.skipped else "error"
         if outcome != "passed" or report.when == "call":
-            _log({"case": item.nodeid, "outcome": outcome, "reason": _reason(report)})
+            _log(
+                {
+                    "case": item.nodeid,
+                    "outcome": outcome,
+                    "reason": _reason(report),
+                    "seconds": round(report.duration, 3),
+                }
+            )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
