@@ -30,22 +30,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.form import Form, Needs
-from mobilesdk.core.ledger import Expectation, ExpectedWeight
-from mobilesdk.core.model import Model, ModelSummary, ModelWeight
-from mobilesdk.core.scheme import (
-    ActivationScheme,
-    CompressionRecord,
-    Request,
-    WeightRecord,
-    WeightScheme,
-)
+from mobilesdk.core.ledger import Expectation
+from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.scheme import ActivationScheme, Request, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.coreml.limits import limit
 from mobilesdk.errors import CompressionIncomplete
+from mobilesdk.graph.records import complete_record, read_summary
+from mobilesdk.lowering.expectation import expected_weight, exported
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from mobilesdk.coreml.encode import ConstExpr, Stored
@@ -115,15 +110,14 @@ class CoreMLExporter:
         from mobilesdk.graph.roles import weight_nodes
         from mobilesdk.lowering.coreml import convert, weights
 
-        summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
-        compression = _compression(model)
-        records = _records(compression, summary)
+        compression = complete_record(model)
+        records = compression.weights
         program, notes = convert.decompose(load_program(model.path))
         convert.refuse_silent_faults(program)
         context.report("converting", 0.1)
         mil = convert.to_mil(
             program,
-            summary.contract,
+            read_summary(model).contract,
             target=options.deployment_target,
             compute_precision=options.compute_precision,
             keep_weights=any(record.planned.encoding != "float" for record in records),
@@ -140,21 +134,21 @@ class CoreMLExporter:
         package = context.output / f"model{self.suffix}"
         _write_package(mil, package, options)
         expectation = Expectation(
-            weights=tuple(_expected(record, values[record.name], found) for record in records),
+            weights=tuple(
+                expected_weight(
+                    record,
+                    values[record.name],
+                    artifact_name=found[record.name].constant.name if record.name in found else "",
+                )
+                for record in records
+            ),
             activations=compression.activations,
             planned_activations=ActivationScheme(bits=16 if _is_half(options) else 32),
             activations_reason=f"compute_precision is {options.compute_precision!r}",
             float_op_types=_kept_float32(mil) if _is_half(options) else {},
             notes=tuple(notes),
         )
-        path = context.output / "expectation.json"
-        path.write_text(expectation.model_dump_json(indent=1) + "\n")
-        return Model(
-            form=self.produces,
-            path=package,
-            traits=model.traits,
-            sidecars={"expectation": path},
-        )
+        return exported(model, self.produces, package, expectation)
 
 
 def _write_package(mil: Any, package: Path, options: CoreMLOptions) -> None:
@@ -213,28 +207,6 @@ def _kept_float32(mil: Any) -> dict[str, str]:
     }
     reasons = dict.fromkeys(sorted(kept - {"const"}), _KEPT_FLOAT32)
     return reasons | {"cast": "converts between float32 and float16"}
-
-
-def _compression(model: Model) -> CompressionRecord:
-    if "compression" not in model.sidecars:
-        return CompressionRecord()
-    return CompressionRecord.model_validate_json(model.sidecars["compression"].read_bytes())
-
-
-def _records(compression: CompressionRecord, summary: ModelSummary) -> tuple[WeightRecord, ...]:
-    """Give a record for every weight, in the order of the model."""
-    by_name = {record.name: record for record in compression.weights}
-    return tuple(by_name.get(weight.name) or _untouched(weight) for weight in summary.weights)
-
-
-def _untouched(weight: ModelWeight) -> WeightRecord:
-    return WeightRecord(
-        name=weight.name,
-        role=weight.role,
-        shape=weight.shape,
-        requested=WeightScheme(),
-        planned=WeightScheme(),
-    )
 
 
 def _as_stored(
@@ -357,24 +329,6 @@ def _typed(stored: Stored) -> NDArray[Any]:
     sign = "u" if stored.values.dtype.kind == "u" else ""
     builtin = types.string_to_builtin(f"{sign}int{stored.bits}")
     return stored.values.astype(types.nptype_from_builtin(builtin))
-
-
-def _expected(
-    record: WeightRecord, values: NDArray[np.float32], found: dict[str, FoundWeight]
-) -> ExpectedWeight:
-    from mobilesdk.numerics.fingerprint import fingerprint
-
-    weight = found.get(record.name)
-    return ExpectedWeight(
-        name=record.name,
-        artifact_name=weight.constant.name if weight else "",
-        role=record.role,
-        shape=record.shape,
-        requested=record.requested,
-        planned=record.planned,
-        reason=record.reason,
-        fingerprint=fingerprint(values),
-    )
 
 
 PLUGIN = CoreMLExporter()

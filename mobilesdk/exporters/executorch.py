@@ -35,16 +35,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.ledger import Expectation, ExpectedWeight
-from mobilesdk.core.model import Model, ModelSummary, ModelWeight
-from mobilesdk.core.scheme import (
-    ActivationScheme,
-    CompressionRecord,
-    Request,
-    WeightRecord,
-    WeightScheme,
-)
+from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.scheme import ActivationScheme, CompressionRecord, Request, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import CompressionIncomplete, StepFailed
+from mobilesdk.graph.records import complete_record, read_summary
+from mobilesdk.lowering.expectation import expected_weight, exported
 from mobilesdk.lowering.xnnpack.floats import float_op_types
 from mobilesdk.lowering.xnnpack.limits import refusals, weight_refusal
 from mobilesdk.plugins.contract import ExportOptions, Tool
@@ -109,14 +105,13 @@ class ExecuTorchExporter:
         from mobilesdk.lowering.executorch.lower import export_module, serialize
         from mobilesdk.lowering.xnnpack.rewrites import rewrite_for_xnnpack
 
-        summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_bytes())
-        record = _record(model)
+        record = complete_record(model)
         _check(record, options)
         program = load_program(model.path)
         module = graph_module(program)
         if options.backend == "xnnpack":
             rewrite_for_xnnpack(module)
-        stored = _compress(module, record, summary, context)
+        stored = _compress(module, record, read_summary(model), context)
         _check_all_stored(record, stored)
         context.report("lowering", 0.5)
         data = serialize(_lower(export_module(module), options))
@@ -124,26 +119,13 @@ class ExecuTorchExporter:
         artifact.write_bytes(data)
         halved = options.backend == "coreml" and options.compute_precision == "float16"
         expectation = Expectation(
-            weights=tuple(_expected(program, record, summary, stored, halved)),
+            weights=tuple(_expected(program, record, stored, halved)),
             activations=record.activations,
             planned_activations=ActivationScheme(bits=16) if halved else None,
             activations_reason=_HALVED if halved else "",
-            float_op_types=_IN_PACKAGE if halved else _float_ops(record, summary, data),
+            float_op_types=_IN_PACKAGE if halved else _float_ops(record, data),
         )
-        path = context.output / "expectation.json"
-        path.write_text(expectation.model_dump_json(indent=2) + "\n")
-        return Model(
-            form=self.produces,
-            path=artifact,
-            traits=model.traits,
-            sidecars={"expectation": path},
-        )
-
-
-def _record(model: Model) -> CompressionRecord:
-    if "compression" not in model.sidecars:
-        return CompressionRecord()
-    return CompressionRecord.model_validate_json(model.sidecars["compression"].read_bytes())
+        return exported(model, self.produces, artifact, expectation)
 
 
 def _check(record: CompressionRecord, options: ExecuTorchOptions) -> None:
@@ -261,51 +243,29 @@ def _canonical_payload(payload: bytes) -> bytes:
 def _expected(
     program: torch.export.ExportedProgram,
     record: CompressionRecord,
-    summary: ModelSummary,
     stored: Mapping[str, StoredWeight],
     halved: bool,
 ) -> Iterator[ExpectedWeight]:
     """Give what the file is to hold for every weight; ``halved`` when Core ML stores float16."""
-    from mobilesdk.numerics.fingerprint import fingerprint
+    from mobilesdk.graph.program import tensors_by_name
 
-    records = {weight.name: weight for weight in record.weights}
-    tensors = {**program.state_dict, **program.constants}
-    for weight in summary.weights:
-        planned = records.get(weight.name, _as_it_is(weight))
-        values, scheme, reason = tensors[weight.name].detach(), planned.planned, planned.reason
+    tensors = tensors_by_name(program)
+    for weight in record.weights:
+        values, scheme, reason = tensors[weight.name].detach(), weight.planned, weight.reason
         if halved and scheme == WeightScheme():
             scheme, reason = WeightScheme(bits=16), _HALVED
         if (found := stored.get(weight.name)) and found.reason:
             values, scheme, reason = found.values, found.scheme, found.reason
-        yield ExpectedWeight(
-            name=weight.name,
-            role=weight.role,
-            shape=weight.shape,
-            requested=planned.requested,
-            planned=scheme,
-            reason=reason,
-            fingerprint=fingerprint(values.numpy()),
-        )
+        yield expected_weight(weight, values.numpy(), planned=scheme, reason=reason)
 
 
-def _as_it_is(weight: ModelWeight) -> WeightRecord:
-    return WeightRecord(
-        name=weight.name,
-        role=weight.role,
-        shape=weight.shape,
-        requested=WeightScheme(),
-        planned=WeightScheme(),
-    )
-
-
-def _float_ops(record: CompressionRecord, summary: ModelSummary, data: bytes) -> dict[str, str]:
+def _float_ops(record: CompressionRecord, data: bytes) -> dict[str, str]:
     """Give the types of ops that rightly stay float in the file, if it is a static program."""
     if record.activations.mode != "static":
         return {}
     from mobilesdk.flatbuffers.executorch import inspect_program
 
-    integers = {weight.name for weight in record.weights if weight.planned.encoding == "linear"}
-    roles = {weight.role for weight in summary.weights if weight.name not in integers}
+    roles = {weight.role for weight in record.weights if weight.planned.encoding != "linear"}
     return float_op_types(inspect_program(memoryview(data)), roles)
 
 

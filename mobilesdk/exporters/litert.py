@@ -39,7 +39,6 @@ from mobilesdk.core.scheme import (
     ActivationScheme,
     CompressionRecord,
     Request,
-    WeightRecord,
     WeightRole,
     WeightScheme,
 )
@@ -48,6 +47,8 @@ from mobilesdk.errors import DelegationRefused
 from mobilesdk.flatbuffers.tflite import Subgraph, read_tflite
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
 from mobilesdk.flatbuffers.tflite_weights import stored_weights
+from mobilesdk.graph.records import complete_record, read_summary
+from mobilesdk.lowering.expectation import exported
 from mobilesdk.lowering.litert.expectation import Operands, expected_weights
 from mobilesdk.lowering.litert.matching import Matches, match_weights
 from mobilesdk.lowering.litert.nnapi import outside_nnapi
@@ -138,38 +139,29 @@ class LiteRTExporter:
         from mobilesdk.graph.program import load_program
         from mobilesdk.lowering.litert.conversion import convert_to_litert
 
-        summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_text())
-        record = _compression(model)
-        records = _complete(record, summary)
+        record = complete_record(model)
         program = load_program(model.path)
-        samples = _Inputs(summary, context)
+        samples = _Inputs(read_summary(model), context)
         context.report("converting to LiteRT")
         content = convert_to_litert(program, samples.first(), context.threads)
         subgraph = read_tflite(content).subgraphs[0]
-        weights = _weights(program, summary)
+        weights = _weights(program, record)
         matches = match_weights(weights, list(stored_weights(subgraph)))
-        content = _store(content, subgraph, _planned(matches, records), record, options, samples)
+        content = _store(content, subgraph, _planned(matches, record), record, options, samples)
         artifact = context.output / "model.tflite"
         artifact.write_bytes(content)
         require_op_set(content, options.op_set)
-        kept_float = _float_types(content, subgraph, matches, records, record, options)
+        kept_float = _float_types(content, subgraph, matches, record, options)
         expectation = Expectation(
             weights=expected_weights(
-                records, weights, matches, _operands(record.activations, kept_float)
+                record.weights, weights, matches, _operands(record.activations, kept_float)
             ),
             activations=record.activations,
             planned_activations=ActivationScheme() if record.activations == _FLOAT16 else None,
             activations_reason=_FLOAT16_REASON if record.activations == _FLOAT16 else "",
             float_op_types=kept_float,
         )
-        path = context.output / "expectation.json"
-        path.write_text(expectation.model_dump_json(indent=1) + "\n")
-        return Model(
-            form=self.produces,
-            path=artifact,
-            traits=model.traits,
-            sidecars={"expectation": path},
-        )
+        return exported(model, self.produces, artifact, expectation)
 
 
 PLUGIN = LiteRTExporter()
@@ -203,9 +195,11 @@ def _refuse_weights(
             yield "it has blocks with dynamic int8 activations only"
 
 
-def _weights(program: Any, summary: ModelSummary) -> dict[str, NDArray[Any]]:
-    tensors = {**program.state_dict, **program.constants}
-    return {weight.name: tensors[weight.name].detach().numpy() for weight in summary.weights}
+def _weights(program: Any, record: CompressionRecord) -> dict[str, NDArray[Any]]:
+    from mobilesdk.graph.program import tensors_by_name
+
+    tensors = tensors_by_name(program)
+    return {weight.name: tensors[weight.name].detach().numpy() for weight in record.weights}
 
 
 @dataclass(frozen=True)
@@ -230,13 +224,13 @@ class _Inputs:
         self.context.report("observing ranges", done / max(total, 1))
 
 
-def _planned(matches: Matches, records: Iterable[WeightRecord]) -> dict[int, WeightScheme]:
+def _planned(matches: Matches, record: CompressionRecord) -> dict[int, WeightScheme]:
     """Map the index of each constant that holds a weight to the scheme planned for it."""
     return {
-        constant.index: record.planned
-        for record in records
-        if record.name in matches.weights
-        for constant in matches.weights[record.name].constants
+        constant.index: weight.planned
+        for weight in record.weights
+        if weight.name in matches.weights
+        for constant in matches.weights[weight.name].constants
     }
 
 
@@ -302,7 +296,6 @@ def _float_types(
     content: bytes,
     subgraph: Subgraph,
     matches: Matches,
-    records: Iterable[WeightRecord],
     record: CompressionRecord,
     options: LiteRTOptions,
 ) -> dict[str, str]:
@@ -311,7 +304,7 @@ def _float_types(
         return {}
     of_float_weights = {
         constant.op
-        for weight in records
+        for weight in record.weights
         if weight.planned.encoding == "float" and weight.name in matches.weights
         for constant in matches.weights[weight.name].constants
         if constant.op in WEIGHT_OPERATORS
@@ -323,24 +316,3 @@ def _float_types(
 def _operands(activations: ActivationScheme, kept_float: Iterable[str]) -> Operands:
     bits = activations.bits if activations.mode == "static" else 0
     return Operands(bits, STATIC_OPERATORS - WEIGHT_OPERATORS - frozenset(kept_float))
-
-
-def _compression(model: Model) -> CompressionRecord:
-    path = model.sidecars.get("compression")
-    return CompressionRecord.model_validate_json(path.read_text()) if path else CompressionRecord()
-
-
-def _complete(record: CompressionRecord, summary: ModelSummary) -> tuple[WeightRecord, ...]:
-    """Give the record of every weight; one that no compressor looked at stays float32."""
-    known = {weight.name: weight for weight in record.weights}
-    return tuple(
-        known.get(weight.name)
-        or WeightRecord(
-            name=weight.name,
-            role=weight.role,
-            shape=weight.shape,
-            requested=WeightScheme(),
-            planned=WeightScheme(),
-        )
-        for weight in summary.weights
-    )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.core.form import Trait
-from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import (
     ActivationScheme,
     CompressionRecord,
@@ -25,8 +25,9 @@ from mobilesdk.errors import InvalidDataset
 from mobilesdk.graph.bias_correction import correct_biases
 from mobilesdk.graph.encoding import encode
 from mobilesdk.graph.importance import input_energies
-from mobilesdk.graph.planning import merge_records, plan_weights, planned_schemes, read_record
-from mobilesdk.graph.program import load_program, save_program
+from mobilesdk.graph.planning import merge_records, plan_weights, planned_schemes
+from mobilesdk.graph.program import load_program, save_program, tensors_by_name
+from mobilesdk.graph.records import read_record, read_summary
 from mobilesdk.graph.schemes import MINIMUM_ELEMENTS
 
 CORRECTION_SAMPLES = 32
@@ -99,8 +100,7 @@ def _calibration_samples(model: Model, context: StepContext) -> list[tuple[Tenso
             "Bias correction needs calibration samples, and there are none.",
             hint="give a calibration set, or set bias_correction = false in the profile.",
         )
-    summary = ModelSummary.model_validate_json(model.sidecars["summary"].read_text())
-    names = [spec.name for spec in summary.contract.inputs]
+    names = [spec.name for spec in read_summary(model).contract.inputs]
     return [
         tuple(torch.tensor(sample[name]) for name in names)
         for sample in islice(context.calibration, CORRECTION_SAMPLES)
@@ -119,7 +119,7 @@ def _encode_weights(
     if samples and any(record.planned.encoding == "palette" for record in records):
         energies = input_energies(program, samples, context.report)
     earlier = planned_schemes(before)
-    tensors = {**program.state_dict, **program.constants}
+    tensors = tensors_by_name(program)
     encoded = {}
     for place, record in enumerate(records):
         context.report(f"rounding {record.name}", place / len(records))
@@ -131,7 +131,7 @@ def _encode_weights(
 
 def _assign(program: torch.export.ExportedProgram, values: Mapping[str, Tensor]) -> None:
     """Write values into the program in place, so that tied weights change together."""
-    tensors = {**program.state_dict, **program.constants}
+    tensors = tensors_by_name(program)
     with torch.no_grad():
         for name, value in values.items():
             tensors[name].copy_(value)

@@ -6,16 +6,9 @@ from collections.abc import Mapping
 
 import torch
 
-from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import CompressionRecord, WeightRecord, WeightRole, WeightScheme
 from mobilesdk.graph.roles import weights as list_weights
 from mobilesdk.graph.schemes import compose, plan_weight
-
-
-def read_record(model: Model) -> CompressionRecord:
-    """Read what earlier methods did to a model; an empty record if none did anything."""
-    path = model.sidecars.get("compression")
-    return CompressionRecord.model_validate_json(path.read_text()) if path else CompressionRecord()
 
 
 def planned_schemes(record: CompressionRecord) -> dict[str, WeightScheme]:

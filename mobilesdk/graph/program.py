@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,6 +55,14 @@ def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
             torch.export.save(program, file)
     except OSError as error:
         raise WriteFailed(f"{path} cannot be written: {error}") from error
+
+
+def tensors_by_name(program: torch.export.ExportedProgram) -> dict[str, Any]:
+    """Give parameters, buffers and constants by fully qualified name; a constant may be an object.
+
+    Tensors are shared with the program.
+    """
+    return {**program.state_dict, **program.constants}
 
 
 def graph_module(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.ledger import ExpectedWeight
 from mobilesdk.core.scheme import WeightRecord, WeightScheme
 from mobilesdk.flatbuffers.tflite_weights import StoredWeight
+from mobilesdk.lowering.expectation import expected_weight
 from mobilesdk.lowering.litert.matching import Match, Matches, rounded, rounded_operand
 from mobilesdk.numerics.fingerprint import fingerprint
 
@@ -71,16 +71,18 @@ def _weight(
     record: WeightRecord, values: NDArray[Any], match: Match | None, operands: Operands
 ) -> ExpectedWeight:
     if match is None:
-        return _expected(record, "", record.planned, record.reason, values)
+        return expected_weight(record, values)
     constant = match.constants[0]
     name = constant.tensor.name
     if operands.takes(constant):
         scheme, stored = rounded_operand(constant.values(), operands.bits)
-        return _expected(record, name, scheme, _join(record.reason, _OPERAND), stored)
+        reason = _join(record.reason, _OPERAND)
+        return expected_weight(record, stored, artifact_name=name, planned=scheme, reason=reason)
     if match.folded is None:
-        return _expected(record, name, record.planned, record.reason, values)
+        return expected_weight(record, values, artifact_name=name)
     stored = rounded(match.folded, record.planned, constant.channel_axis)
-    return _expected(record, name, record.planned, _join(record.reason, _FOLDED), stored)
+    reason = _join(record.reason, _FOLDED)
+    return expected_weight(record, stored, artifact_name=name, reason=reason)
 
 
 def _sum(
@@ -110,21 +112,6 @@ def _others(constants: Sequence[StoredWeight], operands: Operands) -> Iterator[E
                 reason=_OPERAND,
                 fingerprint=fingerprint(stored),
             )
-
-
-def _expected(
-    record: WeightRecord, name: str, planned: WeightScheme, reason: str, values: NDArray[Any]
-) -> ExpectedWeight:
-    return ExpectedWeight(
-        name=record.name,
-        artifact_name=name,
-        role=record.role,
-        shape=record.shape,
-        requested=record.requested,
-        planned=planned,
-        reason=reason,
-        fingerprint=fingerprint(np.asarray(values)),
-    )
 
 
 def _join(*reasons: str) -> str:

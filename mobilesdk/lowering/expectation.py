@@ -1,0 +1,57 @@
+"""What an exporter says of its artifact, in the words of the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mobilesdk.core.form import Form
+from mobilesdk.core.ledger import Expectation, ExpectedWeight
+from mobilesdk.core.model import Model
+from mobilesdk.core.scheme import WeightRecord, WeightScheme
+from mobilesdk.numerics.fingerprint import fingerprint
+
+
+def expected_weight(
+    record: WeightRecord,
+    values: NDArray[Any],
+    *,
+    artifact_name: str = "",
+    planned: WeightScheme | None = None,
+    reason: str | None = None,
+) -> ExpectedWeight:
+    """Say what a file is to hold for one weight.
+
+    Args:
+        record: What its compressor decided.
+        values: That the file should decode to, in any order of axes.
+        artifact_name: Its name in the file; empty where the format keeps none.
+        planned: Scheme that the exporter gives it, where it is not the record's.
+        reason: Why it is planned so, where it is not the record's.
+    """
+    return ExpectedWeight(
+        name=record.name,
+        artifact_name=artifact_name,
+        role=record.role,
+        shape=record.shape,
+        requested=record.requested,
+        planned=record.planned if planned is None else planned,
+        reason=record.reason if reason is None else reason,
+        fingerprint=fingerprint(values),
+    )
+
+
+def exported(model: Model, form: Form, artifact: Path, expectation: Expectation) -> Model:
+    """Write ``expectation.json`` beside an artifact; give the model that the artifact is.
+
+    Args:
+        model: What the artifact was made from.
+        form: Of the artifact.
+        artifact: The file or package, in the output folder of the step.
+        expectation: What a reader should find in it.
+    """
+    path = artifact.parent / "expectation.json"
+    path.write_text(expectation.model_dump_json(indent=1) + "\n")
+    return Model(form=form, path=artifact, traits=model.traits, sidecars={"expectation": path})
