@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mobilesdk.core.contract import Contract, InputSpec
+from mobilesdk.data.array_file import ArrayFile
 from mobilesdk.data.checks import check_count, check_disjoint, check_duplicates, check_sample
 from mobilesdk.data.index import INDEX_NAME, SampleIndex, SampleRecord, StoredInput
 from mobilesdk.data.sample import Source
@@ -64,34 +63,32 @@ def ingest(
         )
         (output / INDEX_NAME).write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise WriteFailed(f"The samples cannot be written to {output}: {error}") from error
+        raise WriteFailed(
+            f"The samples cannot be written to {output}: {error}",
+            hint="free some space, or name another cache with XDG_CACHE_HOME.",
+        ) from error
     return StoredSamples(output)
 
 
 def _store(
     source: Source, specs: Sequence[InputSpec], output: Path, report: Callable[..., None]
 ) -> list[SampleRecord]:
-    arrays = {spec.name: _create(output, spec, len(source)) for spec in specs}
+    count = len(source)
     records = []
-    for place, sample in enumerate(source):
-        check_sample(sample, specs)
-        for name, array in arrays.items():
-            array[place] = sample.arrays[name]
-        records.append(SampleRecord(name=sample.name, digest=sample.digest()))
-        report(f"{place + 1} of {len(source)} samples", (place + 1) / len(source))
-    for array in arrays.values():
-        array.flush()
+    with ExitStack() as stack:
+        files = {
+            spec.name: stack.enter_context(
+                ArrayFile(array_path(output, spec.name), spec.dtype, (count, *spec.shape))
+            )
+            for spec in specs
+        }
+        for place, sample in enumerate(source):
+            check_sample(sample, specs)
+            for name, file in files.items():
+                file.append(sample.arrays[name])
+            records.append(SampleRecord(name=sample.name, digest=sample.digest()))
+            report(f"{place + 1} of {count} samples", (place + 1) / count)
     return records
-
-
-def _create(output: Path, spec: InputSpec, count: int) -> np.memmap[Any, Any]:
-    path = array_path(output, spec.name)
-    shape = (count, *spec.shape)
-    npy: Any = np.lib.format  # numpy has no types for this function
-    created: np.memmap[Any, Any] = npy.open_memmap(
-        path, mode="w+", dtype=np.dtype(spec.dtype), shape=shape
-    )
-    return created
 
 
 def _digest(records: Sequence[SampleRecord]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.step import Samples, StepContext
+from mobilesdk.data.array_file import ArrayFile
 from mobilesdk.graph.program import graph_module, load_program
 
 GOLDEN_COUNT = 4
@@ -47,6 +49,9 @@ def write_reference(
         evaluation: The evaluation set, if there is one.
         calibration: The calibration set, if there is one.
         context: Where to write.
+
+    Raises:
+        OSError: The file system refused.
     """
     torch.set_num_threads(context.threads)
     model = _FloatModel(read / "original.pt2", contract)
@@ -55,24 +60,25 @@ def write_reference(
     save_file(
         _stack([model.run(sample) for sample in golden]), context.output / GOLDEN_OUTPUTS_NAME
     )
-    if evaluation is None:
-        return
-    new_file: Any = np.lib.format.open_memmap  # numpy gives it no types
-    files: dict[str, np.memmap[Any, Any]] = {
-        spec.name: new_file(
-            context.output / reference_name(index),
-            mode="w+",
-            dtype=np.dtype(spec.dtype),
-            shape=(len(evaluation), *spec.shape),
-        )
-        for index, spec in enumerate(contract.outputs)
-    }
-    for index, sample in enumerate(evaluation):
-        for name, values in model.run(sample).items():
-            files[name][index] = values
-        context.report("running the float model", (index + 1) / len(evaluation))
-    for file in files.values():
-        file.flush()
+    if evaluation is not None:
+        _write_outputs(model, contract, evaluation, context)
+
+
+def _write_outputs(
+    model: _FloatModel, contract: Contract, evaluation: Samples, context: StepContext
+) -> None:
+    count = len(evaluation)
+    with ExitStack() as stack:
+        files = {
+            spec.name: stack.enter_context(
+                ArrayFile(context.output / reference_name(index), spec.dtype, (count, *spec.shape))
+            )
+            for index, spec in enumerate(contract.outputs)
+        }
+        for index, sample in enumerate(evaluation):
+            for name, values in model.run(sample).items():
+                files[name].append(values)
+            context.report("running the float model", (index + 1) / count)
 
 
 class _FloatModel:

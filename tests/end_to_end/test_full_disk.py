@@ -1,7 +1,9 @@
 import os
 import resource
 import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 from mobilesdk.core.form import Form
@@ -101,6 +103,27 @@ def test_a_full_disk_under_the_cache(small_disk, how):
         Workers(Limits(60, 4 << 30)).run(job, lambda *_: None)
     assert caught.value.exit_code == 6
     assert "free some space" in caught.value.hint
+
+
+FILL = """
+import sys
+from pathlib import Path
+from mobilesdk.core.contract import Contract, InputSpec
+from mobilesdk.data.ingest import ingest
+contract = Contract(inputs=(InputSpec(name="x", shape=(1, 100_000), dtype="float32"),), outputs=())
+ingest(Path(sys.argv[1]), contract, Path(sys.argv[2]))
+"""
+
+
+def test_a_disk_that_fills_under_a_set_is_an_error_and_no_signal(small_disk, tmp_path):
+    """Under a memory map the process would end by SIGBUS."""
+    values = np.random.default_rng(0).normal(size=(32, 100_000)).astype(np.float32)
+    np.save(tmp_path / "x.npy", values)
+    arguments = [sys.executable, "-c", FILL, str(tmp_path / "x.npy"), str(small_disk)]
+    result = subprocess.run(arguments, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "WriteFailed" in result.stderr
+    assert "No space left on device" in result.stderr
 
 
 def test_an_output_that_is_read_only_is_refused_before_any_step(build, command_line, small_disk):
