@@ -81,14 +81,18 @@ def rounding_points(graph: Graph) -> frozenset[Node]:
     )
 
 
-def round_activations(values: Values, variant: int, scheme: ActivationScheme) -> None:
+def round_activations(node: Node, values: Values, variant: int, scheme: ActivationScheme) -> None:
     """Round the values of one node to a static grid whose range they span themselves.
 
     Args:
+        node: The node, for messages.
         values: Of the node; the entries of ``variant`` are replaced. Nodes that give nothing but
             empty tensors have no range, and none to round.
         variant: Which of the variants is the compressed one.
         scheme: Static: 8 bits with a zero point, or 16 bits symmetric, as LiteRT has them.
+
+    Raises:
+        StepFailed: A value is not finite.
     """
     tensors = values[variant]
     if not all(isinstance(tensor, Tensor) and tensor.dtype == torch.float32 for tensor in tensors):
@@ -96,8 +100,8 @@ def round_activations(values: Values, variant: int, scheme: ActivationScheme) ->
     if not any(tensor.numel() for tensor in tensors):
         return
     observer = RangeObserver(scheme.observer)
-    for tensor in tensors:
-        observer.update(tensor.numpy())
+    for sample, tensor in enumerate(tensors):
+        observer.update(tensor.numpy(), node.name, sample)
     low, high = observer.range()
     values[variant] = [fake_quantize(tensor, low, high, scheme.bits) for tensor in tensors]
 

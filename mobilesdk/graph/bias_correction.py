@@ -78,7 +78,7 @@ class _Correction:
         if layer:
             self._correct(node, layer, values)
         if node in self._rounding_points:
-            round_activations(values, _COMPRESSED, self._activations)
+            round_activations(node, values, _COMPRESSED, self._activations)
 
     def _correct(self, node: Node, layer: Layer, values: Values) -> None:
         bias, axis = argument(node, layer.bias), layer.channel_axis

@@ -42,30 +42,33 @@ class RangeObserver:
         self._maximum = -math.inf
         self._histogram = _Histogram() if kind == "percentile" else None
 
-    def update(self, values: NDArray[Any]) -> None:
-        """Take in values of one sample or of many.
+    def update(self, values: NDArray[Any], tensor: str, sample: int) -> None:
+        """Take in values of one sample.
 
         Args:
             values: Any shape, any real dtype.
+            tensor: Name of the tensor or of its op, for messages.
+            sample: Place of the sample in the calibration set, from 0, for messages.
 
         Raises:
             StepFailed: A value is not finite.
         """
-        flat = np.asarray(values, dtype=np.float64).ravel()
+        flat = np.asarray(values).ravel()
         if flat.size == 0:
             return
         low, high = float(flat.min()), float(flat.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             bad = int(np.count_nonzero(~np.isfinite(flat)))
             raise StepFailed(
-                f"{bad} of {flat.size} activations are not finite, so they have no range.",
+                f"{bad} of {flat.size} activations of {tensor} are not finite in sample {sample} "
+                "of the calibration set, so they have no range.",
                 hint="replace infinite masks by a finite number such as -1e4, and check the "
                 "calibration set with the float model.",
             )
         self._minimum = min(self._minimum, low)
         self._maximum = max(self._maximum, high)
         if self._histogram is not None:
-            self._histogram.add(flat, max(-low, high))
+            self._histogram.add(flat.astype(np.float64), max(-low, high))
 
     def range(self) -> tuple[float, float]:
         """Give the lower and the upper end; the lower is at most the upper.

@@ -3,8 +3,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.fx import Graph, Node
 
 from mobilesdk.core.scheme import ActivationScheme
+from mobilesdk.errors import StepFailed
 from mobilesdk.graph.activations import fake_quantize, round_activations, rounding_points
 from mobilesdk.graph.program import export_program
 
@@ -60,20 +62,32 @@ def test_values_outside_the_range_saturate() -> None:
     assert fake_quantize(torch.tensor([9.0]), 0.0, 6.0, 8).item() == pytest.approx(6.0)
 
 
-def test_only_the_compressed_variant_is_rounded_and_integers_are_left_alone() -> None:
+@pytest.fixture
+def node() -> Node:
+    return Graph().create_node("call_function", torch.relu, name="relu_3")
+
+
+def test_only_the_compressed_variant_is_rounded_and_integers_are_left_alone(node: Node) -> None:
     scheme = ActivationScheme(mode="static", bits=8)
     tensor = torch.randn(100, generator=torch.Generator().manual_seed(0))
     values = [[tensor], [tensor.clone()]]
-    round_activations(values, 1, scheme)
+    round_activations(node, values, 1, scheme)
     assert torch.equal(values[0][0], tensor)
     assert not torch.equal(values[1][0], tensor)
     assert len(values[1][0].unique()) < 100
     ids = [[torch.arange(5)], [torch.arange(5)]]
-    round_activations(ids, 1, scheme)
+    round_activations(node, ids, 1, scheme)
     assert torch.equal(ids[1][0], torch.arange(5))
 
 
-def test_empty_values_have_no_range_and_stay() -> None:
+def test_empty_values_have_no_range_and_stay(node: Node) -> None:
     values = [[torch.zeros(0)], [torch.zeros(0)]]
-    round_activations(values, 1, ActivationScheme(mode="static", bits=8))
+    round_activations(node, values, 1, ActivationScheme(mode="static", bits=8))
     assert values[1][0].shape == (0,)
+
+
+def test_a_value_that_is_not_finite_names_its_node_and_sample(node: Node) -> None:
+    bad = torch.tensor([1.0, float("inf")])
+    values = [[torch.zeros(2)] * 2, [torch.zeros(2), bad]]
+    with pytest.raises(StepFailed, match="1 of 2 activations of relu_3 are not finite in sample 1"):
+        round_activations(node, values, 1, ActivationScheme(mode="static", bits=8))

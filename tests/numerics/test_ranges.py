@@ -19,8 +19,8 @@ streams = hnp.arrays(
 
 def observed(kind, *parts):
     observer = RangeObserver(kind)
-    for part in parts:
-        observer.update(part)
+    for sample, part in enumerate(parts):
+        observer.update(part, "conv2d_3", sample)
     return observer.range()
 
 
@@ -98,8 +98,10 @@ def test_the_smallest_numbers_do_not_underflow():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_refused(kind, bad):
-    with pytest.raises(StepFailed, match="1 of 3 activations are not finite"):
-        observed(kind, np.array([0.0, bad, 1.0]))
+    named = "1 of 3 activations of conv2d_3 are not finite in sample 1 of"
+    with pytest.raises(StepFailed, match=named) as caught:
+        observed(kind, np.ones(3), np.array([0.0, bad, 1.0]))
+    assert "infinite masks" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -39,11 +39,11 @@ def observe_ranges(
     """
     interpreter = ObservedInterpreter(content, threads)
     observers = {index: RangeObserver(kind) for index in tensors}
-    for done, sample in enumerate(samples, start=1):
+    for place, sample in enumerate(samples):
         interpreter.run(sample)
         for index, observer in observers.items():
-            observer.update(_extremes(interpreter.tensor(index), kind))
-        progress(done)
+            observer.update(interpreter.tensor(index), tensors[index], place)
+        progress(place + 1)
     ranges: Ranges = {}
     for index, observer in observers.items():
         low, high = observer.range()
@@ -52,13 +52,6 @@ def observe_ranges(
             "max": np.array([high], np.float32),
         }
     return ranges
-
-
-def _extremes(values: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Give what an observer has to see: of a min-max one, the smallest and largest value only."""
-    if kind == "percentile" or values.size == 0:
-        return values
-    return np.array([values.min(), values.max()])
 
 
 def quantize(content: bytes, recipe: list[dict[str, Any]], ranges: Ranges | None) -> bytes:

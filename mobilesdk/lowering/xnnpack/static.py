@@ -130,23 +130,29 @@ def _scales(
     }
     interpreter = _Watching(module, watched)
     with torch.no_grad():
-        for sample in samples:
+        for place, sample in enumerate(samples):
+            interpreter.sample = place
             interpreter.run(*sample)
     numbers = {shared: scale_and_zero(*seen.range()) for shared, seen in observers.items()}
     return {value: numbers[shared] for value, shared in regions.ranges.items()}
 
 
 class _Watching(torch.fx.Interpreter):  # type: ignore[misc]  # torch is untyped here
-    """Runs a graph and shows values to observers."""
+    """Runs a graph and shows values to observers.
+
+    Attributes:
+        sample: Place of the sample that is run.
+    """
 
     def __init__(self, module: torch.fx.GraphModule, watched: Mapping[Node, RangeObserver]) -> None:
         super().__init__(module)
         self._watched = watched
+        self.sample = 0
 
     def run_node(self, n: Node) -> object:
         value = super().run_node(n)
         if n in self._watched:
-            self._watched[n].update(value.numpy())
+            self._watched[n].update(value.numpy(), n.name, self.sample)
         return value
 
 
