@@ -23,19 +23,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole, WeightScheme
-from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.schemes import requests_by_role, storable
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.core.scheme import ActivationScheme, WeightScheme
+from mobilesdk.graph.method import Compression, Method, MethodConfig
+from mobilesdk.graph.schemes import requests_by_role
 
 plugin_api = 1
 
-_HALF = WeightScheme(encoding="float", bits=16)
 
-
-class Config(StepConfig):
+class Config(MethodConfig):
     """Fields of an ``fp16`` entry.
 
     Attributes:
@@ -44,44 +39,15 @@ class Config(StepConfig):
 
     activations: Literal[16, 32] = 16
 
-
-class Fp16:
-    """The plug-in."""
-
-    config = Config
-    tools = (Tool(distribution="torch", extra="torch"),)
-    accepts = frozenset({Form.EXPORTED_PROGRAM})
-    requires = frozenset({Trait.FOLDED})
-    forbids = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-    adds: frozenset[Trait] = frozenset()
-
-    def needs(self, config: Config) -> Needs:  # noqa: ARG002  the same for every configuration
-        """Tell what has to be given: nothing."""
-        return Needs.NONE
-
-    def request(self, config: Config, before: Request) -> Request:
-        """Give what formats must be able to store: float16 weights."""
-        after = storable(_requests(), before)
-        activations = ActivationScheme(mode="float", bits=config.activations)
-        return Request(weights=after.weights, activations=activations)
-
-    def apply(self, model: Model, config: Config, context: StepContext) -> Model:
-        """Round the weights to float16."""
-        from mobilesdk.graph.compression import Compression, compress
-
-        compression = Compression(
-            method="fp16",
-            requests=_requests(),
-            activations=ActivationScheme(mode="float", bits=config.activations),
+    def compression(self) -> Compression:
+        """Ask for float16 weights, small ones and those outside layers too."""
+        half = WeightScheme(encoding="float", bits=16)
+        return Compression(
+            requests_by_role(half, {"other": half}),
+            activations=ActivationScheme(mode="float", bits=self.activations),
             minimum_elements=0,
             corrects_biases=False,
-            adds=self.adds,
         )
-        return compress(model, compression, context)
 
 
-def _requests() -> dict[WeightRole, WeightScheme]:
-    return requests_by_role(_HALF, {"other": _HALF})
-
-
-PLUGIN = Fp16()
+PLUGIN = Method("fp16", Config, adds=frozenset())

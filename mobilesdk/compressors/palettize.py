@@ -30,12 +30,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import Request, WeightRole, WeightScheme
-from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.schemes import requests_by_role, storable
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.core.scheme import WeightRole, WeightScheme
+from mobilesdk.core.step import StepConfig
+from mobilesdk.graph.method import Compression, Method, MethodConfig
+from mobilesdk.graph.schemes import requests_by_role
 
 plugin_api = 1
 
@@ -70,7 +68,7 @@ class PaletteWeights(StepConfig):
         )
 
 
-class Config(StepConfig):
+class Config(MethodConfig):
     """Fields of a ``palettize`` entry.
 
     Attributes:
@@ -83,41 +81,11 @@ class Config(StepConfig):
     overrides: dict[WeightRole, PaletteWeights] = {}
     bias_correction: bool = True
 
-    def requests(self) -> dict[WeightRole, WeightScheme]:
-        """Give what is asked for each role."""
+    def compression(self) -> Compression:
+        """Ask for tables, and leave activations as they are."""
         overrides = {role: table.scheme() for role, table in self.overrides.items()}
-        return requests_by_role(self.weights.scheme(), overrides)
+        requests = requests_by_role(self.weights.scheme(), overrides)
+        return Compression(requests, corrects_biases=self.bias_correction)
 
 
-class Palettize:
-    """The plug-in."""
-
-    config = Config
-    tools = (Tool(distribution="torch", extra="torch"),)
-    accepts = frozenset({Form.EXPORTED_PROGRAM})
-    requires = frozenset({Trait.FOLDED})
-    forbids = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-    adds = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-
-    def needs(self, config: Config) -> Needs:
-        """Tell what has to be given: samples to correct biases with."""
-        return Needs.CALIBRATION if config.bias_correction else Needs.NONE
-
-    def request(self, config: Config, before: Request) -> Request:
-        """Give what formats must be able to store: tables of these schemes."""
-        return storable(config.requests(), before)
-
-    def apply(self, model: Model, config: Config, context: StepContext) -> Model:
-        """Round the weights to tables."""
-        from mobilesdk.graph.compression import Compression, compress
-
-        compression = Compression(
-            method="palettize",
-            requests=config.requests(),
-            corrects_biases=config.bias_correction,
-            adds=self.adds,
-        )
-        return compress(model, compression, context)
-
-
-PLUGIN = Palettize()
+PLUGIN = Method("palettize", Config)

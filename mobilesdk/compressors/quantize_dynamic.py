@@ -25,65 +25,24 @@ References:
 
 from __future__ import annotations
 
-from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole
-from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.options import LinearWeights, linear_requests
-from mobilesdk.graph.schemes import storable
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.core.scheme import ActivationScheme
+from mobilesdk.graph.method import Compression, Method
+from mobilesdk.graph.options import LinearConfig
 
 plugin_api = 1
 
-_ACTIVATIONS = ActivationScheme(mode="dynamic", bits=8)
 
+class Config(LinearConfig):
+    """Fields of a ``quantize_dynamic`` entry."""
 
-class Config(StepConfig):
-    """Fields of a ``quantize_dynamic`` entry.
-
-    Attributes:
-        weights: Scheme of all weights.
-        overrides: Scheme by role, where it differs.
-        bias_correction: Whether biases make up for the mean error of their layers.
-    """
-
-    weights: LinearWeights = LinearWeights()
-    overrides: dict[WeightRole, LinearWeights] = {}
-    bias_correction: bool = True
-
-
-class QuantizeDynamic:
-    """The plug-in."""
-
-    config = Config
-    tools = (Tool(distribution="torch", extra="torch"),)
-    accepts = frozenset({Form.EXPORTED_PROGRAM})
-    requires = frozenset({Trait.FOLDED})
-    forbids = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-    adds = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-
-    def needs(self, config: Config) -> Needs:
-        """Tell what has to be given: samples to correct biases with."""
-        return Needs.CALIBRATION if config.bias_correction else Needs.NONE
-
-    def request(self, config: Config, before: Request) -> Request:
-        """Give what formats must be able to store: integer weights, dynamic activations."""
-        after = storable(linear_requests(config.weights, config.overrides), before)
-        return Request(weights=after.weights, activations=_ACTIVATIONS)
-
-    def apply(self, model: Model, config: Config, context: StepContext) -> Model:
-        """Round the weights."""
-        from mobilesdk.graph.compression import Compression, compress
-
-        compression = Compression(
-            method="quantize_dynamic",
-            requests=linear_requests(config.weights, config.overrides),
-            activations=_ACTIVATIONS,
+    def compression(self) -> Compression:
+        """Ask for integer weights, small ones too, and dynamic activations."""
+        return Compression(
+            self.requests(),
+            activations=ActivationScheme(mode="dynamic", bits=8),
             minimum_elements=0,
-            corrects_biases=config.bias_correction,
-            adds=self.adds,
+            corrects_biases=self.bias_correction,
         )
-        return compress(model, compression, context)
 
 
-PLUGIN = QuantizeDynamic()
+PLUGIN = Method("quantize_dynamic", Config)

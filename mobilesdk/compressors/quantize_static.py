@@ -27,13 +27,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole
-from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.options import LinearWeights, linear_requests
-from mobilesdk.graph.schemes import storable
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.core.scheme import ActivationScheme
+from mobilesdk.core.step import StepConfig
+from mobilesdk.graph.method import Compression, Method
+from mobilesdk.graph.options import LinearConfig
 
 plugin_api = 1
 
@@ -55,54 +52,23 @@ class StaticActivations(StepConfig):
         return ActivationScheme(mode="static", bits=self.bits, observer=self.observer)
 
 
-class Config(StepConfig):
+class Config(LinearConfig):
     """Fields of a ``quantize_static`` entry.
 
     Attributes:
-        weights: Scheme of all weights.
         activations: Scheme of all activations.
-        overrides: Scheme of weights by role, where it differs.
-        bias_correction: Whether biases make up for the mean error of their layers.
     """
 
-    weights: LinearWeights = LinearWeights()
     activations: StaticActivations = StaticActivations()
-    overrides: dict[WeightRole, LinearWeights] = {}
-    bias_correction: bool = True
 
-
-class QuantizeStatic:
-    """The plug-in."""
-
-    config = Config
-    tools = (Tool(distribution="torch", extra="torch"),)
-    accepts = frozenset({Form.EXPORTED_PROGRAM})
-    requires = frozenset({Trait.FOLDED})
-    forbids = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-    adds = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-
-    def needs(self, config: Config) -> Needs:  # noqa: ARG002  the same for every configuration
-        """Tell what has to be given: samples, which fix the ranges of activations."""
-        return Needs.CALIBRATION
-
-    def request(self, config: Config, before: Request) -> Request:
-        """Give what formats must be able to store: integer weights, static activations."""
-        after = storable(linear_requests(config.weights, config.overrides), before)
-        return Request(weights=after.weights, activations=config.activations.scheme())
-
-    def apply(self, model: Model, config: Config, context: StepContext) -> Model:
-        """Round the weights, and correct biases under rounded activations."""
-        from mobilesdk.graph.compression import Compression, compress
-
-        compression = Compression(
-            method="quantize_static",
-            requests=linear_requests(config.weights, config.overrides),
-            activations=config.activations.scheme(),
+    def compression(self) -> Compression:
+        """Ask for integer weights, small ones too, and static activations."""
+        return Compression(
+            self.requests(),
+            activations=self.activations.scheme(),
             minimum_elements=0,
-            corrects_biases=config.bias_correction,
-            adds=self.adds,
+            corrects_biases=self.bias_correction,
         )
-        return compress(model, compression, context)
 
 
-PLUGIN = QuantizeStatic()
+PLUGIN = Method("quantize_static", Config)

@@ -26,60 +26,18 @@ References:
 
 from __future__ import annotations
 
-from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import Request, WeightRole
-from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.options import LinearWeights, linear_requests
-from mobilesdk.graph.schemes import storable
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.graph.method import Compression, Method
+from mobilesdk.graph.options import LinearConfig
 
 plugin_api = 1
 
 
-class Config(StepConfig):
-    """Fields of a ``quantize_weights`` entry.
+class Config(LinearConfig):
+    """Fields of a ``quantize_weights`` entry."""
 
-    Attributes:
-        weights: Scheme of all weights.
-        overrides: Scheme by role, where it differs.
-        bias_correction: Whether biases make up for the mean error of their layers.
-    """
-
-    weights: LinearWeights = LinearWeights()
-    overrides: dict[WeightRole, LinearWeights] = {}
-    bias_correction: bool = True
+    def compression(self) -> Compression:
+        """Ask for integer weights, and leave activations as they are."""
+        return Compression(self.requests(), corrects_biases=self.bias_correction)
 
 
-class QuantizeWeights:
-    """The plug-in."""
-
-    config = Config
-    tools = (Tool(distribution="torch", extra="torch"),)
-    accepts = frozenset({Form.EXPORTED_PROGRAM})
-    requires = frozenset({Trait.FOLDED})
-    forbids = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-    adds = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-
-    def needs(self, config: Config) -> Needs:
-        """Tell what has to be given: samples to correct biases with."""
-        return Needs.CALIBRATION if config.bias_correction else Needs.NONE
-
-    def request(self, config: Config, before: Request) -> Request:
-        """Give what formats must be able to store: integers of these schemes."""
-        return storable(linear_requests(config.weights, config.overrides), before)
-
-    def apply(self, model: Model, config: Config, context: StepContext) -> Model:
-        """Round the weights."""
-        from mobilesdk.graph.compression import Compression, compress
-
-        compression = Compression(
-            method="quantize_weights",
-            requests=linear_requests(config.weights, config.overrides),
-            corrects_biases=config.bias_correction,
-            adds=self.adds,
-        )
-        return compress(model, compression, context)
-
-
-PLUGIN = QuantizeWeights()
+PLUGIN = Method("quantize_weights", Config)

@@ -26,17 +26,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import Request, WeightRole, WeightScheme
-from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.schemes import storable
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.core.form import Trait
+from mobilesdk.core.scheme import WeightRole, WeightScheme
+from mobilesdk.graph.method import Compression, Method, MethodConfig
 
 plugin_api = 1
 
 
-class Config(StepConfig):
+class Config(MethodConfig):
     """Fields of a ``sparsify`` entry.
 
     Attributes:
@@ -49,40 +46,15 @@ class Config(StepConfig):
     roles: tuple[WeightRole, ...] = ("conv", "conv_transpose", "linear")
     bias_correction: bool = True
 
-    def requests(self) -> dict[WeightRole, WeightScheme]:
-        """Give what is asked for each role: no encoding, so that an earlier one stays."""
-        return dict.fromkeys(self.roles, WeightScheme(sparsity=self.ratio))
+    def compression(self) -> Compression:
+        """Ask for zeros and for no encoding, so that an earlier one stays."""
+        requests = dict.fromkeys(self.roles, WeightScheme(sparsity=self.ratio))
+        return Compression(requests, corrects_biases=self.bias_correction)
 
 
-class Sparsify:
-    """The plug-in."""
-
-    config = Config
-    tools = (Tool(distribution="torch", extra="torch"),)
-    accepts = frozenset({Form.EXPORTED_PROGRAM})
-    requires = frozenset({Trait.FOLDED})
-    forbids = frozenset({Trait.ON_GRID, Trait.QUANTIZED, Trait.SPARSE})
-    adds = frozenset({Trait.SPARSE})
-
-    def needs(self, config: Config) -> Needs:
-        """Tell what has to be given: samples to correct biases with."""
-        return Needs.CALIBRATION if config.bias_correction else Needs.NONE
-
-    def request(self, config: Config, before: Request) -> Request:
-        """Give what formats must be able to store: sparse weights."""
-        return storable(config.requests(), before)
-
-    def apply(self, model: Model, config: Config, context: StepContext) -> Model:
-        """Zero the smallest weights."""
-        from mobilesdk.graph.compression import Compression, compress
-
-        compression = Compression(
-            method="sparsify",
-            requests=config.requests(),
-            corrects_biases=config.bias_correction,
-            adds=self.adds,
-        )
-        return compress(model, compression, context)
-
-
-PLUGIN = Sparsify()
+PLUGIN = Method(
+    "sparsify",
+    Config,
+    adds=frozenset({Trait.SPARSE}),
+    forbids=frozenset({Trait.ON_GRID, Trait.QUANTIZED, Trait.SPARSE}),
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,53 +12,39 @@ from torch import Tensor
 
 from mobilesdk.core.form import Trait
 from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import (
-    ActivationScheme,
-    CompressionRecord,
-    WeightRecord,
-    WeightRole,
-    WeightScheme,
-)
+from mobilesdk.core.scheme import CompressionRecord, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import InvalidDataset
 from mobilesdk.graph.bias_correction import correct_biases
 from mobilesdk.graph.encoding import encode
 from mobilesdk.graph.importance import input_energies
+from mobilesdk.graph.method import Compression
 from mobilesdk.graph.planning import merge_records, plan_weights, planned_schemes
 from mobilesdk.graph.program import load_program, save_program, tensors_by_name
 from mobilesdk.graph.records import read_record, read_summary
-from mobilesdk.graph.schemes import MINIMUM_ELEMENTS
 
 CORRECTION_SAMPLES = 32
 """More samples change the means little, and widen min-max ranges by their outliers."""
 
 
-@dataclass(frozen=True)
-class Compression:
-    """One method, in the terms of `compress`.
-
-    Attributes:
-        method: Its name, for the record.
-        requests: What is asked for each role; weights of other roles stay as they are.
-        activations: Scheme of all activations; as before when ``None``.
-        minimum_elements: Smaller weights stay as they are.
-        corrects_biases: Whether biases make up for the mean error of their layers.
-        adds: Traits of the result.
-    """
-
-    method: str
-    requests: Mapping[WeightRole, WeightScheme]
-    activations: ActivationScheme | None = None
-    minimum_elements: int = MINIMUM_ELEMENTS
-    corrects_biases: bool = True
-    adds: frozenset[Trait] = frozenset()
-
-
-def compress(model: Model, compression: Compression, context: StepContext) -> Model:
+def compress(
+    model: Model,
+    method: str,
+    compression: Compression,
+    adds: frozenset[Trait],
+    context: StepContext,
+) -> Model:
     """Apply a method to an exported program.
 
     Writes ``program.pt2`` with weights on their grids and corrected biases, ``compression.json``,
     and the other sidecars, into ``context.output``.
+
+    Args:
+        model: An exported program.
+        method: Its name, for the record.
+        compression: What it is to do.
+        adds: Traits of the result besides those of the model.
+        context: Where to write; the calibration set if biases are corrected.
 
     Raises:
         CompressionIncomplete: A weight is not finite, or does not fit into float16.
@@ -81,14 +66,14 @@ def compress(model: Model, compression: Compression, context: StepContext) -> Mo
     after = CompressionRecord(
         weights=merge_records(before.weights, records),
         activations=activations,
-        methods=(*before.methods, compression.method),
-        notes=(*before.notes, *(f"{compression.method}: {note}" for note in notes)),
+        methods=(*before.methods, method),
+        notes=(*before.notes, *(f"{method}: {note}" for note in notes)),
     )
     save_program(program, context.output / "program.pt2")
     return Model(
         form=model.form,
         path=context.output / "program.pt2",
-        traits=model.traits | compression.adds,
+        traits=model.traits | adds,
         sidecars=_write_sidecars(model, after, context.output),
     )
 

@@ -5,13 +5,13 @@ Plain data: importing this loads no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import model_validator
 
 from mobilesdk.core.scheme import WeightRole, WeightScheme
 from mobilesdk.core.step import StepConfig
+from mobilesdk.graph.method import MethodConfig
 from mobilesdk.graph.schemes import requests_by_role
 
 
@@ -51,10 +51,20 @@ class LinearWeights(StepConfig):
         )
 
 
-def linear_requests(
-    weights: LinearWeights, overrides: Mapping[WeightRole, LinearWeights]
-) -> dict[WeightRole, WeightScheme]:
-    """Give what is asked for each role by ``weights`` and ``overrides``."""
-    return requests_by_role(
-        weights.scheme(), {role: table.scheme() for role, table in overrides.items()}
-    )
+class LinearConfig(MethodConfig):
+    """Fields that all methods with integer weights have.
+
+    Attributes:
+        weights: Scheme of all weights.
+        overrides: Scheme of weights by role, where it differs.
+        bias_correction: Whether biases make up for the mean error of their layers.
+    """
+
+    weights: LinearWeights = LinearWeights()
+    overrides: dict[WeightRole, LinearWeights] = {}
+    bias_correction: bool = True
+
+    def requests(self) -> dict[WeightRole, WeightScheme]:
+        """Give what is asked for each role."""
+        overrides = {role: table.scheme() for role, table in self.overrides.items()}
+        return requests_by_role(self.weights.scheme(), overrides)

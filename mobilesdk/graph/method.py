@@ -1,0 +1,85 @@
+"""What compression methods have in common, as plug-ins: all but what they ask for.
+
+Plain data: importing this loads no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mobilesdk.core.form import Form, Needs, Trait
+from mobilesdk.core.model import Model
+from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole, WeightScheme
+from mobilesdk.core.step import StepConfig, StepContext
+from mobilesdk.graph.schemes import MINIMUM_ELEMENTS, storable
+from mobilesdk.plugins.contract import Tool
+
+_ROUNDED = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
+
+
+@dataclass(frozen=True)
+class Compression:
+    """What a method is to do to a model.
+
+    Attributes:
+        requests: What is asked for each role; weights of other roles stay as they are.
+        activations: Scheme of all activations; as before when ``None``.
+        minimum_elements: Smaller weights stay as they are.
+        corrects_biases: Whether biases make up for the mean error of their layers.
+    """
+
+    requests: Mapping[WeightRole, WeightScheme]
+    activations: ActivationScheme | None = None
+    minimum_elements: int = MINIMUM_ELEMENTS
+    corrects_biases: bool = True
+
+
+class MethodConfig(StepConfig, ABC):
+    """Base of the ``Config`` of a method."""
+
+    @abstractmethod
+    def compression(self) -> Compression:
+        """Give what these fields ask for."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A `Compressor` that works on exported programs; the same for every method.
+
+    Attributes:
+        name: Of its file, for the record.
+        config: Fields of its ``[[compress]]`` table.
+        adds: Traits of the result.
+        forbids: Traits that the model must not have.
+    """
+
+    name: str
+    config: type[MethodConfig]
+    adds: frozenset[Trait] = _ROUNDED
+    forbids: frozenset[Trait] = _ROUNDED
+
+    tools = (Tool(distribution="torch", extra="torch"),)
+    accepts = frozenset({Form.EXPORTED_PROGRAM})
+    requires = frozenset({Trait.FOLDED})
+
+    def needs(self, config: MethodConfig) -> Needs:
+        """Ask for samples where biases are corrected, or ranges of activations will be fixed."""
+        compression = config.compression()
+        activations = compression.activations
+        is_static = activations is not None and activations.mode == "static"
+        return Needs.CALIBRATION if compression.corrects_biases or is_static else Needs.NONE
+
+    def request(self, config: MethodConfig, before: Request) -> Request:
+        """Give what formats must be able to store after this step."""
+        compression = config.compression()
+        after = storable(compression.requests, before)
+        activations = compression.activations or before.activations
+        return Request(weights=after.weights, activations=activations)
+
+    def apply(self, model: Model, config: MethodConfig, context: StepContext) -> Model:
+        """Put the weights onto their grids; see `compress`."""
+        from mobilesdk.graph.compression import compress
+
+        return compress(model, self.name, config.compression(), self.adds, context)
