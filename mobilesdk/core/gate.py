@@ -38,6 +38,18 @@ class Gate(Frozen):
     reason: str = ""
 
 
+def compare(name: str, value: float, limit: float) -> Literal["passed", "failed"]:
+    """Judge a figure by a limit, whose first word says on which side of it to be.
+
+    Args:
+        name: Of the limit: ``max_…`` is an upper one, all others are lower ones.
+        value: The figure; one that is not a number fails.
+        limit: In the unit of the figure.
+    """
+    passed = value <= limit if name.startswith("max_") else value >= limit
+    return "passed" if passed else "failed"
+
+
 class Verification(StrEnum):
     """What is known of an artifact's numerics."""
 

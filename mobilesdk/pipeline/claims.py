@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mobilesdk.bundle.manifest import Manifest, ModelEntry, Variant
-from mobilesdk.core.gate import Gate, Verification
+from mobilesdk.core.gate import Gate, Verification, compare
 from mobilesdk.errors import FileRejected
 from mobilesdk.pipeline.check import Check
 
@@ -68,9 +68,7 @@ def _follows(gate: Gate) -> bool:
     """Tell whether the verdict is the one that the figure gives."""
     if gate.value is None:
         return gate.verdict in _WITHOUT_FIGURE
-    is_upper = gate.name.startswith("max_")
-    passed = gate.value <= gate.limit if is_upper else gate.value >= gate.limit
-    return gate.verdict == ("passed" if passed else "failed")
+    return gate.verdict == compare(gate.name, gate.value, gate.limit)
 
 
 def _figure(gate: Gate) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from mobilesdk.core.contract import Contract, OutputSpec
-from mobilesdk.core.gate import Gate, Verdict, Verification
+from mobilesdk.core.gate import Gate, Verification, compare
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.targets import Budget
 from mobilesdk.targets.budget import AnyBudget
@@ -106,7 +106,7 @@ def _size_gates(budget: Budget, size_bytes: int, float_size_bytes: int) -> Itera
             value=ratio,
             limit=limit,
             unit="ratio",
-            verdict=_verdict("max_size_ratio", ratio, limit),
+            verdict=compare("max_size_ratio", ratio, limit),
             reason=_ratio_reason(limits),
         )
     if limits.max_size_bytes is not None:
@@ -115,7 +115,7 @@ def _size_gates(budget: Budget, size_bytes: int, float_size_bytes: int) -> Itera
             value=size_bytes,
             limit=limits.max_size_bytes,
             unit="bytes",
-            verdict=_verdict("max_size_bytes", size_bytes, limits.max_size_bytes),
+            verdict=compare("max_size_bytes", size_bytes, limits.max_size_bytes),
         )
 
 
@@ -143,7 +143,7 @@ def _output_gate(name: str, limit: float, spec: OutputSpec, parity: ParityReport
         unit=unit,
         interval=estimate.interval,
         sample_count=parity.sample_count,
-        verdict=_verdict(name, estimate.value, limit),
+        verdict=compare(name, estimate.value, limit),
     )
 
 
@@ -163,9 +163,3 @@ def _estimate(figure: str, spec: OutputSpec, outputs: tuple[OutputParity, ...]) 
     found = next((output for output in outputs if output.name == spec.name), None)
     estimate: Estimate | None = getattr(found, figure, None)
     return estimate
-
-
-def _verdict(name: str, value: float, limit: float) -> Verdict:
-    """Judge by the name's first word; a value that is not a number fails."""
-    passed = value <= limit if name.startswith("max_") else value >= limit
-    return "passed" if passed else "failed"
