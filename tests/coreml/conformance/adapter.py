@@ -7,6 +7,7 @@ tighter than Apple's, which allow 0.5 for float16.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -110,6 +111,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         cases[item.nodeid.split("[")[0]].append(item)
     kept = {item for group in cases.values() for item in sorted(group, key=_digest)[:limit]}
     items[:] = [item for item in items if item in kept]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave all that is loaded out of garbage collection, which each conversion asks for."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
