@@ -100,10 +100,11 @@ class ArtifactInfo(Frozen):
     """What is inside an artifact, found without running it.
 
     Attributes:
-        format: ``coreml``, ``executorch`` or ``litert``.
+        format: Name of the exporter and of the runtime.
         size_bytes: Of the file, or of all files of a package.
         minimum_os: Lowest operating system that the file itself demands, if it says so.
         delegates: Delegate → number of delegated subgraphs.
+        keeps_names: Whether inputs and outputs have the contract's names; else their order counts.
         problems: What is wrong with the file on its face (non-finite weights, bad sizes, …).
         unverifiable: Why no run here can tell its results, one clause each; empty if one can.
     """
@@ -116,5 +117,6 @@ class ArtifactInfo(Frozen):
     ops: tuple[OpInfo, ...]
     delegates: dict[str, int] = {}
     minimum_os: str = ""
+    keeps_names: bool = False
     problems: tuple[str, ...] = ()
     unverifiable: tuple[str, ...] = ()

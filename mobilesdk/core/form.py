@@ -6,13 +6,12 @@ from enum import StrEnum
 
 
 class Form(StrEnum):
-    """What a model is at the moment. Compressors keep the form; exporters change it."""
+    """What a model is while steps work on it. Compressors keep the form; exporters change it.
 
-    TORCH_MODULE = "torch_module"  # a factory reference: package.module:factory, file.py:function
+    What an exporter makes has the name of its format as its form.
+    """
+
     EXPORTED_PROGRAM = "exported_program"  # a .pt2 that our own worker wrote
-    COREML_PACKAGE = "coreml_package"
-    EXECUTORCH_PROGRAM = "executorch_program"
-    LITERT_FLATBUFFER = "litert_flatbuffer"
 
 
 class Trait(StrEnum):

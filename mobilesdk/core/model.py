@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.form import Form, Trait
+from mobilesdk.core.form import Trait
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.scheme import WeightRole
 
@@ -48,13 +48,13 @@ class Model(Frozen):
     """A model in one form.
 
     Attributes:
-        form: What it is.
+        form: What it is: a `Form`, or the name of the format that it was exported to.
         path: The file or package.
         traits: What has been done to it.
         sidecars: Records beside it, by name: ``compression`` (`CompressionRecord`, JSON), …
     """
 
-    form: Form
+    form: str
     path: Path
     traits: frozenset[Trait] = frozenset()
     sidecars: dict[str, Path] = {}

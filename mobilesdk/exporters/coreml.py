@@ -81,7 +81,6 @@ class CoreMLExporter:
     options = CoreMLOptions
     tools = (Tool(distribution="coremltools", extra="coreml"),)
     accepts = frozenset({Form.EXPORTED_PROGRAM})
-    produces = Form.COREML_PACKAGE
     suffix = ".mlpackage"
 
     def needs(self, request: Request) -> Needs:
@@ -143,12 +142,13 @@ class CoreMLExporter:
                 for record in records
             ),
             activations=compression.activations,
+            scale_bits=16 if _is_half(options) else 32,
             planned_activations=ActivationScheme(bits=16 if _is_half(options) else 32),
             activations_reason=f"compute_precision is {options.compute_precision!r}",
             float_op_types=_kept_float32(mil) if _is_half(options) else {},
             notes=tuple(notes),
         )
-        return exported(model, self.produces, package, expectation)
+        return exported(model, "coreml", package, expectation)
 
 
 def _write_package(mil: Any, package: Path, options: CoreMLOptions) -> None:

@@ -76,7 +76,6 @@ class ExecuTorchExporter:
 
     options = ExecuTorchOptions
     accepts = frozenset({Form.EXPORTED_PROGRAM})
-    produces = Form.EXECUTORCH_PROGRAM
     suffix = ".pte"
     tools = (
         Tool(distribution="executorch", extra="executorch"),
@@ -125,7 +124,7 @@ class ExecuTorchExporter:
             activations_reason=_HALVED if halved else "",
             float_op_types=_IN_PACKAGE if halved else _float_ops(record, data),
         )
-        return exported(model, self.produces, artifact, expectation)
+        return exported(model, "executorch", artifact, expectation)
 
 
 def _check(record: CompressionRecord, options: ExecuTorchOptions) -> None:

@@ -97,7 +97,6 @@ class LiteRTExporter:
         Tool(distribution="ai-edge-litert", extra="litert"),
     )
     accepts = frozenset({Form.EXPORTED_PROGRAM})
-    produces = Form.LITERT_FLATBUFFER
     suffix = ".tflite"
 
     def needs(self, request: Request) -> Needs:
@@ -161,7 +160,7 @@ class LiteRTExporter:
             activations_reason=_FLOAT16_REASON if record.activations == _FLOAT16 else "",
             float_op_types=kept_float,
         )
-        return exported(model, self.produces, artifact, expectation)
+        return exported(model, "litert", artifact, expectation)
 
 
 PLUGIN = LiteRTExporter()

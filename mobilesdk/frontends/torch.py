@@ -43,6 +43,8 @@ class TorchFrontend:
     """Reads a module by the function that makes it."""
 
     tools = (Tool(distribution="torch", extra="torch"),)
+    form = Form.EXPORTED_PROGRAM
+    traits = frozenset({Trait.FOLDED})
 
     def claims(self, reference: str) -> bool:
         """Tell whether a reference names a function of a module or of a Python file."""
@@ -107,9 +109,9 @@ def _convert(spec: Any, given: Contract | None, context: StepContext) -> Model:
     _write_json(context.output / "summary.json", summary.model_dump(mode="json"))
     _write_example(context.output / "example.safetensors", inputs)
     return Model(
-        form=Form.EXPORTED_PROGRAM,
+        form=TorchFrontend.form,
         path=context.output / "program.pt2",
-        traits=frozenset({Trait.FOLDED}),
+        traits=TorchFrontend.traits,
         sidecars={"summary": context.output / "summary.json"},
     )
 

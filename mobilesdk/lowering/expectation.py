@@ -7,7 +7,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mobilesdk.core.form import Form
 from mobilesdk.core.ledger import Expectation, ExpectedWeight
 from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import WeightRecord, WeightScheme
@@ -43,12 +42,12 @@ def expected_weight(
     )
 
 
-def exported(model: Model, form: Form, artifact: Path, expectation: Expectation) -> Model:
+def exported(model: Model, form: str, artifact: Path, expectation: Expectation) -> Model:
     """Write ``expectation.json`` beside an artifact; give the model that the artifact is.
 
     Args:
         model: What the artifact was made from.
-        form: Of the artifact.
+        form: Name of the format.
         artifact: The file or package, in the output folder of the step.
         expectation: What a reader should find in it.
     """

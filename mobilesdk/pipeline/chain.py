@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobilesdk.core.form import Form, Needs, Trait
+from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig
 from mobilesdk.errors import ToolchainMissing
@@ -39,13 +39,14 @@ class Chain:
         self._profile = profile
         self._sets = self._graph.sets[model.request.name]
         self._reasons: list[str] = []
-        self._tools: list[Tool] = [*frontend(model.frontend).tools]
+        self._source = frontend(model.frontend)
+        self._tools: list[Tool] = [*self._source.tools]
 
     def add(self) -> None:
         """Add the tasks to the graph, or note why they cannot be."""
         steps = [(step.method, step.typed_config()) for step in self._profile.compress]
-        form, request = self._check_steps(steps)
-        self._check_export(form, request)
+        request = self._check_steps(steps)
+        self._check_export(request)
         if self._findings.explicit or not self._reasons:
             self._check_tools()
         if self._reasons:
@@ -72,8 +73,9 @@ class Chain:
             )
         )
 
-    def _check_steps(self, steps: list[tuple[str, StepConfig]]) -> tuple[Form, Request]:
-        form, traits, request = Form.EXPORTED_PROGRAM, frozenset({Trait.FOLDED}), Request()
+    def _check_steps(self, steps: list[tuple[str, StepConfig]]) -> Request:
+        """Check that every method takes what the one before it gives; methods keep the form."""
+        form, traits, request = self._source.form, self._source.traits, Request()
         for method, config in steps:
             plugin = compressor(method)
             self._tools.extend(plugin.tools)
@@ -87,14 +89,14 @@ class Chain:
                 self._check_set(method)
             traits |= plugin.adds
             request = plugin.request(config, request)
-        return form, request
+        return request
 
-    def _check_export(self, form: Form, request: Request) -> None:
+    def _check_export(self, request: Request) -> None:
         export = self._target.export
         plugin = exporter(export.format)
         self._tools.extend([*plugin.tools, *runtime(export.format).tools])
-        if form not in plugin.accepts:
-            self._reasons.append(f"{export.format} is not made from a {form.value}")
+        if self._source.form not in plugin.accepts:
+            self._reasons.append(f"{export.format} is not made from a {self._source.form.value}")
         if plugin.needs(request) is not Needs.NONE:
             self._check_set(export.format)
         self._reasons.extend(plugin.refuse(export.typed_options(), request, self._model.summary))
@@ -166,11 +168,13 @@ class Chain:
         return self._task(key, TaskKind.EXPORT, export.format, data, inputs, title)
 
     def _add_verify(self, export: str) -> str:
-        name = self._target.export.format
+        export_table = self._target.export
+        name = export_table.format
+        takes_fallback = exporter(name).options.takes_fallback
         data = VerifyConfig(
             budget=self._profile.budget.model_validate(self._budget()),
-            fallback=self._target.export.fallback,
-            allow_partial=self._target.export.allow_partial,
+            fallback=export_table.fallback if takes_fallback else None,
+            allow_partial=export_table.allow_partial,
         ).model_dump(mode="json")
         inputs = {
             "read": self._model.key,

@@ -60,6 +60,16 @@ class Frontend(Protocol):
         """Toolchains that must be installed."""
         ...
 
+    @property
+    def form(self) -> Form:
+        """Form of what it gives: where the steps of every variant begin."""
+        ...
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        """Traits of what it gives."""
+        ...
+
     def claims(self, reference: str) -> bool:
         """Tell whether a MODEL argument is for this frontend, without importing anything."""
         ...
@@ -124,7 +134,7 @@ class Compressor(Protocol):
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes one format."""
+    """Writes one format; both have the name of its file."""
 
     @property
     def options(self) -> type[ExportOptions]:
@@ -142,11 +152,6 @@ class Exporter(Protocol):
         ...
 
     @property
-    def produces(self) -> Form:
-        """Form of the artifact."""
-        ...
-
-    @property
     def suffix(self) -> str:
         """Suffix of the artifact, with its dot."""
         ...
@@ -161,6 +166,8 @@ class Exporter(Protocol):
 
     def apply(self, model: Model, options: Any, context: StepContext) -> Model:
         """Export in a worker; write the artifact and ``expectation.json`` (`Expectation`).
+
+        The result has the name of the format as its form.
 
         Raises:
             ConversionFailed: The converter refused the model.
@@ -188,11 +195,6 @@ class Runtime(Protocol):
     @property
     def tools(self) -> tuple[Tool, ...]:
         """Toolchains that must be installed to run an artifact; reading one needs none."""
-        ...
-
-    @property
-    def form(self) -> Form:
-        """Form that it runs."""
         ...
 
     @property

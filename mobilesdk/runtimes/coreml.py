@@ -28,7 +28,6 @@ from typing import cast, get_args
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, DType
-from mobilesdk.core.form import Form
 from mobilesdk.coreml.model import Feature
 from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
@@ -45,7 +44,6 @@ class CoreMLRuntime:
     """See the module."""
 
     tools = (Tool(distribution="torch", extra="torch"),)
-    form = Form.COREML_PACKAGE
     suffix = ".mlpackage"
 
     def inspect(self, path: Path) -> ArtifactInfo:
@@ -71,6 +69,7 @@ class CoreMLRuntime:
             weights=weights,
             ops=ops,
             minimum_os=model.minimum_os,
+            keeps_names=True,
             problems=(*_feature_problems(features), *problems),
             unverifiable=unverifiable_reasons(op.type for op in ops),
         )

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.form import Form
 from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.session import ReferenceSession
@@ -56,7 +55,6 @@ class ExecuTorchRuntime:
     """Runs ``.pte`` programs."""
 
     tools = (Tool(distribution="executorch", extra="executorch"),)
-    form = Form.EXECUTORCH_PROGRAM
     suffix = ".pte"
 
     def inspect(self, path: Path) -> ArtifactInfo:

@@ -29,7 +29,6 @@ import numpy as np
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.form import Form
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
@@ -49,7 +48,6 @@ class LiteRTRuntime:
     """Reads and runs ``.tflite`` files."""
 
     tools = (Tool(distribution="ai-edge-litert", extra="litert"),)
-    form = Form.LITERT_FLATBUFFER
     suffix = ".tflite"
 
     def inspect(self, path: Path) -> ArtifactInfo:

@@ -9,9 +9,6 @@ from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.errors import DelegationRefused
 from mobilesdk.targets import FallbackAllowance
 
-DECIDED_ON_DEVICE = frozenset({"coreml", "litert"})
-"""Formats whose files do not say where an op will run: the phone's runtime chooses."""
-
 
 def enforce_fallback(info: ArtifactInfo, fallback: Literal["forbid"] | FallbackAllowance) -> None:
     """Pass an artifact whose ops outside any delegate are none, or few enough.
@@ -23,8 +20,6 @@ def enforce_fallback(info: ArtifactInfo, fallback: Literal["forbid"] | FallbackA
     Raises:
         DelegationRefused: Names the op types outside, with their counts.
     """
-    if info.format in DECIDED_ON_DEVICE:
-        return
     outside = Counter(op.type for op in info.ops if not op.delegate)
     total = outside.total()
     if isinstance(fallback, FallbackAllowance):

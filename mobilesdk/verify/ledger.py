@@ -16,6 +16,8 @@ Status = Literal["as_requested", "as_planned", "different"]
 
 _FLOAT32_BYTES = 4
 _NAMED = 10
+_TOLERANCES = {16: 2e-3, 32: 1e-4}
+"""Bits of scales and tables → largest relative distance of values that count as equal."""
 _SPARSITY_SLACK = 0.01  # ties at the threshold, and zeros that rounding adds
 _FLOAT_DTYPES = frozenset({"float32", "float16"})
 _ACTIVATION_DTYPES = {8: frozenset({"int8", "uint8"}), 16: frozenset({"int16"})}
@@ -38,7 +40,7 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
     Returns:
         Lines for all weights, then for constants that are none, then for all ops.
     """
-    tolerance = 2e-3 if info.format == "coreml" else 1e-4  # Core ML keeps scales in float16
+    tolerance = _TOLERANCES[expectation.scale_bits]
     matches, unclaimed = match_weights(expectation.weights, info.weights, tolerance)
     mode = expectation.activations.mode
     entries = [

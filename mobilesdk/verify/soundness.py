@@ -12,7 +12,6 @@ from mobilesdk.errors import ArtifactInvalid
 Spec = InputSpec | OutputSpec
 
 _NAMED = 10
-_KEEPS_NAMES = frozenset({"coreml"})
 _STORED_AS = {
     "int64": frozenset({"int32"}),
     "float32": frozenset({"int8", "uint8", "int16"}),  # integers with their scale in the file
@@ -54,8 +53,8 @@ def enforce_contract(info: ArtifactInfo, contract: Contract) -> None:
         ArtifactInvalid: It declares others; all are named.
     """
     problems = [
-        *_interface_problems("input", info.inputs, contract.inputs, info.format),
-        *_interface_problems("output", info.outputs, contract.outputs, info.format),
+        *_interface_problems("input", info.inputs, contract.inputs, info.keeps_names),
+        *_interface_problems("output", info.outputs, contract.outputs, info.keeps_names),
     ]
     if problems:
         raise ArtifactInvalid(
@@ -65,7 +64,7 @@ def enforce_contract(info: ArtifactInfo, contract: Contract) -> None:
 
 
 def _interface_problems(
-    what: str, found: Sequence[TensorInfo], specs: Sequence[Spec], form: str
+    what: str, found: Sequence[TensorInfo], specs: Sequence[Spec], keeps_names: bool
 ) -> Iterator[str]:
     if len(found) != len(specs):
         yield f"it has {len(found)} {what}s, the contract {len(specs)}"
@@ -73,7 +72,7 @@ def _interface_problems(
     by_name = {tensor.name: tensor for tensor in found}
     in_order = sorted(found, key=lambda tensor: natural_order(tensor.name))
     for spec, placed in zip(specs, in_order, strict=True):
-        tensor = by_name.get(spec.name) if form in _KEEPS_NAMES else placed
+        tensor = by_name.get(spec.name) if keeps_names else placed
         if tensor is None:
             yield f"it has no {what} named {spec.name!r}"
         elif not _fits(tensor, spec):

@@ -39,16 +39,19 @@ def main(name: str, folder: Path) -> None:
     expectation = Expectation.model_validate_json(made[0].sidecars["expectation"].read_bytes())
     image = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     given = {"image": image.copy()}
+    info = runtime.inspect(made[0].path)
     session = runtime.load(made[0].path, summary.contract, 1)
     outputs = session.run(given)
     seen = {
         "model_changed": tree_hash(folder / "model") != before,
         "same_bytes": tree_hash(folder / "once") == tree_hash(folder / "again"),
-        "forms": [made[0].form, runtime.form],
+        "name": name,
+        "form": made[0].form,
+        "inspected_format": info.format,
         "suffixes": [made[0].path.suffix, runtime.suffix],
         "weights": sorted(weight.name for weight in summary.weights),
         "expected": sorted(weight.name for weight in expectation.weights),
-        "inspected": len(runtime.inspect(made[0].path).weights),
+        "inspected": len(info.weights),
         "input_changed": not np.array_equal(given["image"], image),
         "outputs": {key: [str(value.dtype), value.shape] for key, value in outputs.items()},
         "same_outputs": np.array_equal(outputs["scores"], session.run(given)["scores"]),

@@ -90,7 +90,9 @@ def test_it_writes_its_files_and_nothing_else_and_the_same_ones_again(name, tmp_
     assert set(digests(tmp_path / "first")) == WRITTEN
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
 
-    assert (first.form, first.traits) == (Form.EXPORTED_PROGRAM, frozenset({Trait.FOLDED}))
+    plugin = discovery.frontend(name)
+    assert (first.form, first.traits) == (plugin.form, plugin.traits)
+    assert (plugin.form, plugin.traits) == (Form.EXPORTED_PROGRAM, frozenset({Trait.FOLDED}))
     assert first.path == tmp_path / "first" / "program.pt2"
     assert second.sidecars["summary"].parent == tmp_path / "second"
     summary = ModelSummary.model_validate_json(first.sidecars["summary"].read_bytes())

@@ -34,7 +34,6 @@ class Exporter:
     options = Options
     tools = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
-    produces = Form.LITERT_FLATBUFFER
     suffix = ".toy"
     def needs(self, request): return Needs.NONE
     def refuse(self, options, request, summary): return []

@@ -58,11 +58,6 @@ def test_only_named_ops_may_be_outside():
         enforce_fallback(info(MIXED), allowed(2, "aten::topk", "aten::layer_norm"))
 
 
-@pytest.mark.parametrize("form", ["coreml", "litert"])
-def test_formats_whose_runtime_decides_on_the_phone_have_nothing_to_enforce(form):
-    enforce_fallback(info([("CONV_2D", "")], form), "forbid")
-
-
 def weight(name, *, finite):
     return WeightInfo(
         name=name,

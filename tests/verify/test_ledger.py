@@ -47,9 +47,9 @@ def stored(name, array, scheme=INT8, size_bytes=100):
     )
 
 
-def info(weights=(), ops=(), form="litert"):
+def info(weights=(), ops=()):
     return ArtifactInfo(
-        format=form, size_bytes=1, inputs=(), outputs=(), weights=tuple(weights), ops=tuple(ops)
+        format="litert", size_bytes=1, inputs=(), outputs=(), weights=tuple(weights), ops=tuple(ops)
     )
 
 
@@ -120,11 +120,12 @@ def test_other_values_are_different(change):
     assert "values are others" in entry.reason
 
 
-def test_core_ml_may_round_scales_to_float16_and_the_others_may_not():
+def test_scales_in_float16_may_round_values_and_those_in_float32_may_not():
     found = [stored("t", values(0) * 1.0005)]
     expectation = Expectation(weights=(expected("a", 0),))
-    assert build_ledger(expectation, info(found, form="coreml")).different == ()
-    assert len(build_ledger(expectation, info(found, form="litert")).different) == 1
+    assert len(build_ledger(expectation, info(found)).different) == 1
+    half = expectation.model_copy(update={"scale_bits": 16})
+    assert build_ledger(half, info(found)).different == ()
 
 
 def test_float16_storage_rounds_values_and_float32_does_not():

@@ -32,7 +32,6 @@ class Plain:
     options = Options
     tools = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
-    produces = Form.LITERT_FLATBUFFER
     suffix = ".plain"
 
     def needs(self, request):
@@ -78,7 +77,7 @@ class Plain:
         )
         record = context.output / "expectation.json"
         record.write_text(expectation.model_dump_json())
-        return Model(form=self.produces, path=path, sidecars={"expectation": record})
+        return Model(form="plain", path=path, sidecars={"expectation": record})
 
 
 PLUGIN = Plain()

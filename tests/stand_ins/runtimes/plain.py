@@ -4,7 +4,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mobilesdk.core.artifact import ArtifactInfo, OpInfo, TensorInfo, WeightInfo
-from mobilesdk.core.form import Form
 from mobilesdk.core.scheme import WeightScheme
 from mobilesdk.errors import FileRejected
 from mobilesdk.numerics.fingerprint import fingerprint
@@ -14,7 +13,6 @@ plugin_api = 1
 
 class Plain:
     tools = ()
-    form = Form.LITERT_FLATBUFFER
     suffix = ".plain"
 
     def inspect(self, path):
