@@ -57,6 +57,11 @@ def print_plan(plan: Plan) -> None:
     out.print(table)
     out.print(f"{plan.step_count} steps, {plan.cached_count} of them cached (=).")
     _print_unreachable(out, plan.unreachable)
+    if plan.unread:
+        out.print(
+            f"[yellow]note[/] {', '.join(plan.unread)}: not read because of the problems below, "
+            "so there may be more"
+        )
     for problem in plan.problems:
         out.print(f"[red]problem[/] {escape(problem)}")
     for missing, fix in plan.missing_tools.items():

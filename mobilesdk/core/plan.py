@@ -48,12 +48,15 @@ class Plan(Frozen):
     Attributes:
         problems: All reasons why it would not start; empty for a plan that can be built.
         missing_tools: The toolchains among them, each with the line that installs it.
+        unread: Models that were not read because of the problems; what depends on them was not
+            looked at.
     """
 
     variants: tuple[PlannedVariant, ...]
     unreachable: tuple[Unreachable, ...] = ()
     problems: tuple[str, ...] = ()
     missing_tools: dict[str, str] = {}
+    unread: tuple[str, ...] = ()
 
     @property
     def step_count(self) -> int:

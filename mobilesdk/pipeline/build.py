@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from mobilesdk.bundle.manifest import MANIFEST_NAME, Manifest
+from mobilesdk.bundle.manifest import Manifest
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.plan import Plan, Unreachable
 from mobilesdk.errors import (
@@ -20,6 +19,7 @@ from mobilesdk.pipeline.assemble import Assembler
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.planning import Planner
+from mobilesdk.pipeline.preflight import Preflight, check_output, preflight
 from mobilesdk.pipeline.reading import Reader, ReadModel
 from mobilesdk.pipeline.request import BuildRequest
 from mobilesdk.pipeline.schedule import Listener, Schedule
@@ -64,11 +64,38 @@ class BuildResult(Frozen):
 def make_plan(
     request: BuildRequest, cache: Cache, workers: Workers, listener: Listener
 ) -> tuple[Plan, Graph, tuple[ReadModel, ...]]:
-    """Read the models and plan the build."""
+    """Check the request, read the models, and plan the build.
+
+    Of a request with a fault, only models are planned that need not be read again.
+    """
+    return _plan(request, preflight(request), cache, workers, listener)
+
+
+def _plan(
+    request: BuildRequest, before: Preflight, cache: Cache, workers: Workers, listener: Listener
+) -> tuple[Plan, Graph, tuple[ReadModel, ...]]:
     reader = Reader(cache, workers, listener, request.plugins)
-    models = tuple(reader.read(model) for model in request.models)
-    plan, graph = Planner(request, cache).plan(models)
-    return plan, graph, models
+    models: list[ReadModel] = []
+    unread: list[str] = []
+    for asked in request.models:
+        model = reader.read(asked) if before.passed else reader.known(asked)
+        if model is None:
+            unread.append(asked.name)
+        else:
+            models.append(model)
+    if unread:
+        return _unread_plan(before, unread), Graph(), ()
+    plan, graph = Planner(request, before, cache).plan(models)
+    return plan, graph, tuple(models)
+
+
+def _unread_plan(before: Preflight, unread: list[str]) -> Plan:
+    return Plan(
+        variants=(),
+        problems=before.problems,
+        missing_tools=before.missing_tools,
+        unread=tuple(unread),
+    )
 
 
 def run_build(
@@ -91,9 +118,13 @@ def run_build(
             calibration set for example.
         StepFailed: No variant could be built.
     """
-    check_output(output, overwrite=overwrite)
-    plan, graph, models = make_plan(request, cache, workers, listener)
-    refuse_problems(plan)
+    before = preflight(request)
+    try:
+        check_output(output, overwrite=overwrite)
+    except (OutputExists, WriteFailed) as error:
+        before.note(error)
+    plan, graph, models = _plan(request, before, cache, workers, listener)
+    _refuse(plan, before)
     wanted = [key for v in graph.variants for key in (v.export, v.verify)]
     schedule = Schedule(graph.tasks, cache, workers, listener, request.plugins)
     failures = schedule.run([*wanted, *graph.references.values()])
@@ -105,39 +136,22 @@ def run_build(
     )
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Look, before hours of work, whether the bundle can be written in the end.
-
-    Raises:
-        OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
-        WriteFailed: There is no permission to write there.
-    """
-    if output.exists() and not overwrite:
-        raise OutputExists(
-            f"{output} exists.", hint="give --overwrite to replace it, or name another folder."
-        )
-    is_empty = output.is_dir() and not any(output.iterdir())
-    if output.exists() and not is_empty and not (output / MANIFEST_NAME).is_file():
-        raise OutputExists(
-            f"{output} is no bundle, so it is not replaced.", hint="name another folder."
-        )
-    folder = next(place for place in output.absolute().parents if place.exists())
-    if not os.access(folder, os.W_OK) or not folder.is_dir():
-        raise WriteFailed(
-            f"{output} cannot be written: {folder} is read-only.", hint="name another folder."
-        )
-
-
-def refuse_problems(plan: Plan) -> None:
+def _refuse(plan: Plan, before: Preflight) -> None:
     """Raise what speaks against a plan.
 
     Raises:
-        PlanRefused: It has problems.
-        ToolchainMissing: It has no other problem than missing toolchains.
+        MobileSDKError: One thing does, and it was known before the models were read.
+        PlanRefused: Several do, or it follows from the models.
+        ToolchainMissing: Nothing does but missing toolchains.
     """
+    problems = [*plan.problems, *plan.missing_tools]
+    if before.errors and len(problems) == 1:
+        raise before.errors[0]
     if plan.problems:
+        unread = f"{', '.join(plan.unread)} was not read yet: there may be more. "
         raise PlanRefused(
-            [*plan.problems, *plan.missing_tools], hint="mobilesdk plan shows the whole matrix."
+            problems,
+            hint=(unread if plan.unread else "") + "mobilesdk plan shows the whole matrix.",
         )
     if plan.missing_tools:
         raise ToolchainMissing(

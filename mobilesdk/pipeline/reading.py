@@ -24,9 +24,9 @@ from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.job import Job, TaskKind
 from mobilesdk.pipeline.keys import step_key, version_of
 from mobilesdk.pipeline.launch import Workers
-from mobilesdk.pipeline.request import ModelRequest
+from mobilesdk.pipeline.request import ModelRequest, frontend_for
 from mobilesdk.pipeline.schedule import Event, Listener, Task, name_log
-from mobilesdk.plugins import Kind, frontend, names
+from mobilesdk.plugins import Kind, frontend
 
 SUMMARY_NAME = "summary.json"
 _DEPENDENCIES_NAME = "dependencies.json"
@@ -111,13 +111,28 @@ class Reader:
             InvalidModel: No frontend takes the reference, or the factory failed.
             ToolchainMissing: The framework is not installed.
         """
-        name = _frontend_for(request.reference)
+        name = frontend_for(request.reference)
         place = _place(request, name)
-        index = self._cache.root / "references" / f"{place}.json"
+        index = self._index(place)
         made_from = self._current(request, name, index)
         if made_from is None:
             with self._cache.alone(place, self._workers.pause):
                 made_from = self._current(request, name, index) or self._run(request, name, index)
+        return self._model(request, name, made_from)
+
+    def known(self, request: ModelRequest) -> ReadModel | None:
+        """Give a model that was read before and has not changed since; start no worker."""
+        try:
+            name = frontend_for(request.reference)
+        except InvalidModel:
+            return None
+        made_from = self._current(request, name, self._index(_place(request, name)))
+        return None if made_from is None else self._model(request, name, made_from)
+
+    def _index(self, place: str) -> Path:
+        return self._cache.root / "references" / f"{place}.json"
+
+    def _model(self, request: ModelRequest, name: str, made_from: Dependencies) -> ReadModel:
         key = _key(request, name, made_from)
         content = (self._cache.folder(key) / SUMMARY_NAME).read_bytes()
         summary = ModelSummary.model_validate_json(content)
@@ -170,16 +185,6 @@ class Reader:
                 )
             self._cache.put(folder, _key(request, name, made_from))
         return made_from
-
-
-def _frontend_for(reference: str) -> str:
-    for name in names(Kind.FRONTENDS):
-        if frontend(name).claims(reference):
-            return name
-    raise InvalidModel(
-        f"No frontend takes {reference!r}.",
-        hint="give package.module:factory or path/to/file.py:function.",
-    )
 
 
 def _place(request: ModelRequest, name: str) -> str:

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.frozen import Frozen
-from mobilesdk.errors import InvalidContract, UsageError
+from mobilesdk.errors import InvalidContract, InvalidModel, UsageError
+from mobilesdk.plugins import Kind, frontend, names
 from mobilesdk.targets import Budget
 
 PROJECT_FILE = "mobilesdk.toml"
@@ -87,6 +88,21 @@ def name_of(reference: str) -> str:
     return stem
 
 
+def frontend_for(reference: str) -> str:
+    """Give the name of the frontend that reads a model.
+
+    Raises:
+        InvalidModel: None takes the reference.
+    """
+    for name in names(Kind.FRONTENDS):
+        if frontend(name).claims(reference):
+            return name
+    raise InvalidModel(
+        f"No frontend takes {reference!r}.",
+        hint="give package.module:factory or path/to/file.py:function.",
+    )
+
+
 def read_contract(path: Path) -> Contract:
     """Read a contract from a JSON file.
 
@@ -135,8 +151,8 @@ def read_project(path: Path) -> tuple[tuple[ModelRequest, ...], tuple[str, ...]]
     except ValidationError as error:
         raise UsageError(f"{path} does not hold to its schema:\n{_faults(error)}") from error
     models = tuple(_request(model, path.parent) for model in project.models)
-    names = [model.name for model in models]
-    if len(set(names)) < len(names):
+    given = [model.name for model in models]
+    if len(set(given)) < len(given):
         raise UsageError(f"{path} gives two models one name.", hint="give each model a name.")
     return models, tuple(_anchored_target(target, path.parent) for target in project.targets)
 

@@ -10,7 +10,7 @@ from mobilesdk.bundle.manifest import resolve as resolve_in
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.parity import OutputParity
-from mobilesdk.errors import FileRejected, PlanRefused, UnknownName
+from mobilesdk.errors import FileRejected, UnknownName
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.check import Check
 from mobilesdk.pipeline.claims import check_claims
@@ -18,11 +18,13 @@ from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import content_digest, step_key
 from mobilesdk.pipeline.launch import Workers
-from mobilesdk.pipeline.planning import Planner
+from mobilesdk.pipeline.planning import add_preparation
+from mobilesdk.pipeline.preflight import missing_sets
 from mobilesdk.pipeline.reading import Reader
 from mobilesdk.pipeline.replaying import Replayer
-from mobilesdk.pipeline.request import BuildRequest, ModelRequest
+from mobilesdk.pipeline.request import ModelRequest
 from mobilesdk.pipeline.schedule import Listener, Schedule, Task
+from mobilesdk.pipeline.task_graph import Graph
 from mobilesdk.plugins import Kind, names, runtime
 from mobilesdk.verify.record import RECORD_NAME, VariantRecord, VerifyConfig
 
@@ -151,18 +153,19 @@ def verify_foreign(
 
     Raises:
         FileRejected: The artifact is damaged or hostile.
-        PlanRefused: The evaluation set does not exist.
+        InvalidDataset: The evaluation set does not exist.
     """
     name = runtime_for(artifact)
     plugin = runtime(name)
     plugin.inspect(artifact)
     require(plugin.tools)
+    missing = missing_sets(request)
+    if missing:
+        raise missing[0]
     model = Reader(cache, workers, listener, plugin_files).read(request)
+    graph = Graph()
     # Figures of a foreign artifact are held to no limit: any number of samples will do.
-    planner = Planner(BuildRequest(models=(request,), allow_small_calibration=True), cache)
-    graph = planner.prepare(model)
-    if planner.problems:
-        raise PlanRefused(planner.problems)
+    add_preparation(graph, model, allow_small=True)
     inputs = {"read": model.key, "reference": graph.references[request.name]}
     inputs |= {role: key for role, key in graph.sets[request.name].items() if role == "evaluation"}
     config = VerifyConfig(foreign=artifact.resolve()).model_dump(mode="json")

@@ -128,6 +128,6 @@ def test_a_disk_that_fills_under_a_set_is_an_error_and_no_signal(small_disk, tmp
 
 def test_an_output_that_is_read_only_is_refused_before_any_step(build, command_line, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    result = build(command_line.target("tier"), output="disk/bundle", model="none.py:build")
+    result = build(command_line.target("tier"), output="disk/bundle", model="none:build")
     assert result.code == 6, result.err
     assert "is read-only" in result.err

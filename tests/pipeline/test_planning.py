@@ -41,6 +41,7 @@ def test_a_plan_lists_the_steps_of_every_target(plan, command_line):
 
 
 def test_every_problem_is_told_at_once(plan, command_line):
+    plan(command_line.target("before"))  # so that the model is known
     twice = command_line.target("twice", profile="twice", compress=grid(2))
     refused = command_line.target("refused", note="refused")
     (command_line.folder / "broken.toml").write_text("schema_version = 1\nid = 7\n")
@@ -63,7 +64,8 @@ def test_every_problem_is_told_at_once(plan, command_line):
 
 
 def test_a_build_refuses_a_plan_with_problems(build, command_line):
-    result = build("aple-ane", command_line.target("refused", note="refused"))
+    targets = [command_line.target(name, note="refused") for name in ("refused", "second")]
+    result = build(*targets)
     assert result.code == 2
     assert "The plan has 2 problem(s):" in result.err
     assert not (command_line.folder / "bundle").exists()
@@ -114,7 +116,7 @@ def test_what_two_targets_share_is_one_step(plan, command_line):
 def test_two_targets_of_one_name_are_refused(plan, command_line, tmp_path):
     target = command_line.target("tier")
     result = plan(target, target)
-    assert "two targets are named 'tier'" in result.json["problems"]
+    assert result.json["problems"] == ["Two targets are named 'tier'. rename one of them."]
 
 
 def test_a_family_that_a_tier_does_not_get_is_refused_only_if_asked_for(plan, command_line):

@@ -1,0 +1,170 @@
+"""Look at a request before its models are read: reading imports a framework, and takes a while."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mobilesdk.bundle.manifest import MANIFEST_NAME
+from mobilesdk.errors import (
+    InvalidDataset,
+    InvalidModel,
+    MobileSDKError,
+    OutputExists,
+    ToolchainMissing,
+    UsageError,
+    WriteFailed,
+    suggest,
+)
+from mobilesdk.pipeline.doctor import require
+from mobilesdk.pipeline.request import BuildRequest, ModelRequest, frontend_for
+from mobilesdk.plugins import Tool, exporter, frontend, runtime
+from mobilesdk.targets import Target, find_targets, load_profile, load_target, shipped
+
+
+@dataclass
+class Preflight:
+    """What a request says without its models.
+
+    Attributes:
+        targets: Each with the folder of its file; the highest priority first.
+        errors: What speaks against the request, apart from missing toolchains; each once.
+        missing_tools: Of the frontends and of the targets asked for by name, each with the line
+            that installs it.
+    """
+
+    targets: list[tuple[Target, Path]] = field(default_factory=list)
+    errors: list[MobileSDKError] = field(default_factory=list)
+    missing_tools: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against the request so far."""
+        return not self.errors and not self.missing_tools
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The errors, one sentence each with what to do."""
+        return tuple(problem(error) for error in self.errors)
+
+    def note(self, error: MobileSDKError) -> None:
+        """Add an error, unless it is known."""
+        if problem(error) not in self.problems:
+            self.errors.append(error)
+
+    def need(self, tools: Iterable[Tool]) -> None:
+        """Note toolchains that are missing or known not to work."""
+        try:
+            require(tools)
+        except ToolchainMissing as error:
+            self.missing_tools[error.message] = error.hint
+
+
+def problem(error: MobileSDKError) -> str:
+    """Give what happened and what to do as one text."""
+    return f"{error.message} {error.hint}".strip()
+
+
+def preflight(request: BuildRequest) -> Preflight:
+    """Check all of a request that can be checked without its models: every problem at once."""
+    found = Preflight()
+    _find_targets(request, found)
+    for model in request.models:
+        _check_model(model, found)
+        _check_profiles(model, request, found)
+    return found
+
+
+def missing_sets(model: ModelRequest) -> list[InvalidDataset]:
+    """Give an error for each set of a model that does not exist."""
+    sets = {"calibration": model.calibration, "evaluation": model.evaluation}
+    return [
+        InvalidDataset(
+            f"{model.name}: the {role} set {path} does not exist.",
+            hint="give a folder of images, a .npz or a .npy.",
+        )
+        for role, path in sets.items()
+        if path is not None and not path.exists()
+    ]
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Look, before hours of work, whether the bundle can be written in the end.
+
+    Raises:
+        OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
+        WriteFailed: There is no permission to write there.
+    """
+    if output.exists() and not overwrite:
+        raise OutputExists(
+            f"{output} exists.", hint="give --overwrite to replace it, or name another folder."
+        )
+    is_empty = output.is_dir() and not any(output.iterdir())
+    if output.exists() and not is_empty and not (output / MANIFEST_NAME).is_file():
+        raise OutputExists(
+            f"{output} is no bundle, so it is not replaced.", hint="name another folder."
+        )
+    folder = next(place for place in output.absolute().parents if place.exists())
+    if not os.access(folder, os.W_OK) or not folder.is_dir():
+        raise WriteFailed(
+            f"{output} cannot be written: {folder} is read-only.", hint="name another folder."
+        )
+
+
+def _find_targets(request: BuildRequest, found: Preflight) -> None:
+    for name in request.targets or shipped():
+        try:
+            for path in find_targets(name):
+                found.targets.append((load_target(path), path.parent))
+        except UsageError as error:
+            found.note(error)
+    names = [target.id for target, _ in found.targets]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        found.note(UsageError(f"Two targets are named {name!r}.", hint="rename one of them."))
+    found.targets.sort(key=lambda pair: (-pair[0].match.priority, pair[0].id))
+    for target, beside in found.targets:
+        for profile in target.profiles.named().values():
+            _check_profile(profile, target, beside, found)
+        if request.targets:
+            name = target.export.format
+            found.need([*exporter(name).tools, *runtime(name).tools])
+
+
+def _check_model(model: ModelRequest, found: Preflight) -> None:
+    source = model.reference.rpartition(":")[0]
+    if source.endswith(".py") and not Path(source).is_file():
+        found.note(
+            InvalidModel(f"There is no file {source}.", hint="check the path before the colon.")
+        )
+    try:
+        found.need(frontend(frontend_for(model.reference)).tools)
+    except InvalidModel as error:
+        found.note(error)
+    for missing in missing_sets(model):
+        found.note(missing)
+
+
+def _check_profiles(model: ModelRequest, request: BuildRequest, found: Preflight) -> None:
+    """Check the profiles that a project chose in place of the targets' own."""
+    ids = {target.id for target, _ in found.targets}
+    known = sorted({*ids, *shipped(), *request.other_targets})
+    for name in model.profiles:
+        if name not in known:
+            found.note(
+                UsageError(
+                    f"{model.name} names a profile for {name!r}, which is no target:",
+                    hint=suggest(name, known),
+                )
+            )
+    for target, beside in found.targets:
+        if target.id in model.profiles:
+            _check_profile(model.profiles[target.id], target, beside, found)
+
+
+def _check_profile(name: str, target: Target, beside: Path, found: Preflight) -> None:
+    try:
+        load_profile(name, beside)
+    except UsageError as error:
+        found.note(type(error).restore(f"{target.id}: {error.message}", error.hint))
