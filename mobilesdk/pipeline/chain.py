@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobilesdk.core.form import Form, Needs
+from mobilesdk.core.form import Needs
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig
 from mobilesdk.errors import ToolchainMissing

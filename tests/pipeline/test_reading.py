@@ -21,6 +21,8 @@ plugin_api = 1
 
 class Text:
     tools = ()
+    form = Form.EXPORTED_PROGRAM
+    traits = frozenset()
     def claims(self, reference):
         return reference.endswith(":text")
     def read(self, reference, contract, context):
@@ -39,7 +41,7 @@ class Text:
         )
         (context.output / "summary.json").write_text(summary.model_dump_json())
         (context.output / "program.pt2").write_text("")
-        return Model(form=Form.EXPORTED_PROGRAM, path=context.output / "program.pt2")
+        return Model(form=self.form, path=context.output / "program.pt2")
 
 PLUGIN = Text()
 '''
