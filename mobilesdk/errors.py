@@ -36,10 +36,19 @@ from typing import ClassVar, Self
 
 
 class MobileSDKError(Exception):
-    """Base of the tree; raised itself only for a state that should not be possible."""
+    """Base of the tree; raised itself only for a state that should not be possible.
+
+    Attributes:
+        code: Heading in ``docs/errors.md``.
+        exit_code: Of the command.
+        log_helps: Whether the log of the step that raised it says more than the message.
+        message: What happened.
+        hint: What to do now.
+    """
 
     code: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 70
+    log_helps: ClassVar[bool] = True
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -70,6 +79,7 @@ class UsageError(MobileSDKError):
 
     code = "usage"
     exit_code = 2
+    log_helps = False
 
 
 class UnknownName(UsageError):
@@ -128,6 +138,7 @@ class CheckFailed(MobileSDKError):
 
     code = "check-failed"
     exit_code = 1
+    log_helps = False
 
 
 class ToolchainMissing(MobileSDKError):
@@ -135,6 +146,7 @@ class ToolchainMissing(MobileSDKError):
 
     code = "toolchain-missing"
     exit_code = 3
+    log_helps = False
 
 
 class StepFailed(MobileSDKError):
@@ -142,12 +154,14 @@ class StepFailed(MobileSDKError):
 
     code = "step-failed"
     exit_code = 6
+    log_helps = False
 
 
 class ConversionFailed(StepFailed):
     """A converter refused the model."""
 
     code = "conversion-failed"
+    log_helps = True
 
 
 class CompressionIncomplete(StepFailed):
@@ -166,6 +180,7 @@ class ArtifactInvalid(StepFailed):
     """The written file does not load, does not run, or does not hold what it should."""
 
     code = "artifact-invalid"
+    log_helps = True
 
 
 class UnsupportedProgram(StepFailed):
@@ -178,18 +193,21 @@ class WorkerCrashed(StepFailed):
     """A worker ended by a signal, or without leaving a result."""
 
     code = "worker-crashed"
+    log_helps = True
 
 
 class WorkerTimedOut(StepFailed):
     """A worker exceeded its time limit and was ended."""
 
     code = "worker-timed-out"
+    log_helps = True
 
 
 class WorkerOutOfMemory(StepFailed):
     """A worker exceeded its memory limit and was ended."""
 
     code = "worker-out-of-memory"
+    log_helps = True
 
 
 class WriteFailed(StepFailed):
@@ -203,6 +221,7 @@ class FileRejected(MobileSDKError):
 
     code = "file-rejected"
     exit_code = 7
+    log_helps = False
 
 
 def suggest(name: str, known: Sequence[str]) -> str:

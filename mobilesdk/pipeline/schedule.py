@@ -191,9 +191,10 @@ class Schedule:
 
 
 def name_log(error: MobileSDKError, cache: Cache, name: str, folder: Path) -> None:
-    """Keep the log of a failed step, and name its place in the error's hint."""
+    """Keep the log of a failed step; name its place in the error's hint if it says more."""
     try:
         place = f"The whole log: {cache.keep_failure(name, folder / LOG_NAME)}"
     except WriteFailed as refused:
         place = f"The log could not be kept: {refused.message}"
-    error.hint = f"{error.hint}\n{place}".strip()
+    if error.log_helps:
+        error.hint = f"{error.hint}\n{place}".strip()

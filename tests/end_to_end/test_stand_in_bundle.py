@@ -131,6 +131,8 @@ def test_nothing_is_written_when_no_variant_can_be(build, command_line, how, cod
     result = build(target, arguments=["--json"])
     assert (result.code, result.json["error"]["code"]) == (code, name), result.err
     assert result.json["exit_code"] == code
+    says_more = name in ("conversion-failed", "worker-crashed")
+    assert ("The whole log: " in result.json["error"]["hint"]) == says_more
     left = {item.name for item in command_line.folder.iterdir()}
     assert left == {f"{how}.toml", "profiles"}
 
@@ -247,6 +249,7 @@ def test_a_constant_set_is_refused_before_anything_is_written(build, command_lin
     target = command_line.target("grid", profile="grid", compress=[{"method": "grid"}])
     result = build(target, plain, arguments=["--calibration", constant, "--json"])
     assert (result.code, result.json["error"]["code"]) == (2, "invalid-dataset")
+    assert "log" not in result.json["error"]["hint"]
     assert not (command_line.folder / "bundle").exists()
 
 
