@@ -31,3 +31,11 @@ def format_decibels(value_db: float) -> str:
 def format_ratio(ratio: float) -> str:
     """Give a ratio 0…1 as a percentage, e.g. ``96.5 %``."""
     return f"{100 * ratio:.1f} %"
+
+
+def format_nanoseconds(time_ns: float) -> str:
+    """Give a short time with three digits, e.g. ``48.7 µs``."""
+    for unit, size_ns in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if time_ns >= size_ns:
+            return f"{time_ns / size_ns:.3g} {unit}"
+    return f"{time_ns:.0f} ns"

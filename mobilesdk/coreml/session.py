@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.coreml.package import Package
 from mobilesdk.errors import ArtifactInvalid, UsageError
+
+if TYPE_CHECKING:
+    from mobilesdk.coreml.executor import Trace
 
 Spec = InputSpec | OutputSpec
 
@@ -48,8 +51,14 @@ class ReferenceSession:
         self._inputs = _pair("inputs", contract.inputs, inputs, self._executable.input_names)
         self._outputs = _pair("outputs", contract.outputs, outputs, self._executable.output_names)
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(
+        self, inputs: Mapping[str, NDArray[Any]], *, trace: Trace | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Run once on one sample; names, shapes and types are the contract's.
+
+        Args:
+            inputs: By name.
+            trace: Called with every result.
 
         Raises:
             ArtifactInvalid: An id lies outside int32, the run fails, or an output is not as in the
@@ -57,7 +66,7 @@ class ReferenceSession:
         """
         try:
             found = self._executable.predict(
-                {name: inputs[spec.name] for name, spec in self._inputs}
+                {name: inputs[spec.name] for name, spec in self._inputs}, trace=trace
             )
         except UsageError as error:
             raise ArtifactInvalid(error.message, hint=error.hint) from error

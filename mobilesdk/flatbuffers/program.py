@@ -97,6 +97,7 @@ class Program:
 
     Attributes:
         tensors: Place of a value → tensor; a list of tensors stands for its first one.
+        lists: Place of a list of tensors → places of its tensors.
         inputs: Places of the inputs.
         outputs: Places of the outputs.
         calls: In the order of execution.
@@ -105,6 +106,7 @@ class Program:
     """
 
     tensors: Mapping[int, TensorValue]
+    lists: Mapping[int, tuple[int, ...]]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     calls: tuple[Call, ...]
@@ -125,9 +127,10 @@ def read_program(data: memoryview) -> Program:
     if METHOD not in plans:
         raise FileRejected(f"The program has no method {METHOD!r}, only {sorted(plans)}.")
     plan = plans[METHOD]
-    tensors = _tensors(plan, _Constants(root, segments))
+    tensors, lists = _tensors(plan, _Constants(root, segments))
     return Program(
         tensors=tensors,
+        lists=lists,
         inputs=_tensor_places(plan, 3, tensors),
         outputs=_tensor_places(plan, 4, tensors),
         calls=_calls(plan),
@@ -201,8 +204,12 @@ class _Constants:
         return memoryview(self._inline[index].array(0, "u1"))  # type: ignore[arg-type]
 
 
-def _tensors(plan: Table, constants: _Constants) -> dict[int, TensorValue]:
-    tensors, lists = {}, {}
+def _tensors(
+    plan: Table, constants: _Constants
+) -> tuple[dict[int, TensorValue], dict[int, tuple[int, ...]]]:
+    """Give the tensors, and the lists of tensors that hold nothing else."""
+    tensors: dict[int, TensorValue] = {}
+    lists: dict[int, tuple[int, ...]] = {}
     for place, value in enumerate(plan.tables(2)):
         kind, held = value.integer(0, "uint8"), value.table(1)
         if held is None:
@@ -210,9 +217,11 @@ def _tensors(plan: Table, constants: _Constants) -> dict[int, TensorValue]:
         if kind == _TENSOR:
             tensors[place] = _tensor(held, constants)
         elif kind in _TENSOR_LISTS:
-            lists[place] = held.array(0, "<i4").tolist()
+            lists[place] = tuple(held.array(0, "<i4").tolist())
     firsts = {place: items[0] for place, items in lists.items() if items}
-    return tensors | {place: tensors[first] for place, first in firsts.items() if first in tensors}
+    firsts_known = {place: tensors[item] for place, item in firsts.items() if item in tensors}
+    whole = {place: items for place, items in lists.items() if tensors.keys() >= set(items)}
+    return tensors | firsts_known, whole
 
 
 def _tensor(table: Table, constants: _Constants) -> TensorValue:

@@ -30,6 +30,9 @@ class TaskKind(StrEnum):
     EXPORT = "export"
     VERIFY = "verify"
     REPLAY = "replay"
+    FLOAT_OPS = "float_ops"
+    LAYERS = "layers"
+    PROFILE = "profile"
 
 
 class Job(Frozen):

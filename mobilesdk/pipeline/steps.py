@@ -14,13 +14,15 @@ from mobilesdk.data.ingest import ingest
 from mobilesdk.data.stored import StoredSamples
 from mobilesdk.errors import StepFailed
 from mobilesdk.pipeline.job import Job, TaskKind, read_outcome
-from mobilesdk.plugins import compressor, exporter, frontend
+from mobilesdk.plugins import ProfilingRuntime, compressor, exporter, frontend, runtime
+from mobilesdk.verify.layers import compare_layers
 from mobilesdk.verify.record import VerifyConfig
 from mobilesdk.verify.replay import replay_goldens
 from mobilesdk.verify.variant import verify_artifact
 
 SUMMARY_NAME = "summary.json"
 EXPECTATION_NAME = "expectation.json"
+PROFILE_NAME = "profile.json"
 
 
 def run_step(job: Job, context: StepContext) -> Model | None:
@@ -129,6 +131,37 @@ def _replay(job: Job, context: StepContext) -> None:
     )
 
 
+def _float_ops(job: Job, context: StepContext) -> None:
+    from mobilesdk.graph.observe import write_float_ops
+
+    write_float_ops(
+        _model(job, "read").path,
+        read_summary(job.inputs["read"]).contract,
+        StoredSamples(job.inputs["evaluation"]),
+        job.config["count"],
+        context,
+    )
+
+
+def _layers(job: Job, context: StepContext) -> None:
+    compare_layers(
+        Path(job.config["artifact"]),
+        runtime_name=job.plugin,
+        contract=read_summary(job.inputs["read"]).contract,
+        floats=job.inputs["float_ops"],
+        samples=StoredSamples(job.inputs["evaluation"]),
+        context=context,
+    )
+
+
+def _profile(job: Job, context: StepContext) -> None:
+    plugin = runtime(job.plugin)
+    if not isinstance(plugin, ProfilingRuntime):
+        raise StepFailed(f"{job.plugin} cannot time ops.")
+    profile = plugin.profile(Path(job.config["artifact"]), job.config["run_count"], context.threads)
+    (context.output / PROFILE_NAME).write_text(profile.model_dump_json(), encoding="utf-8")
+
+
 _STEPS: dict[TaskKind, Callable[[Job, StepContext], Model | None]] = {
     TaskKind.READ: _read,
     TaskKind.INGEST: _ingest,
@@ -137,4 +170,7 @@ _STEPS: dict[TaskKind, Callable[[Job, StepContext], Model | None]] = {
     TaskKind.EXPORT: _export,
     TaskKind.VERIFY: _verify,
     TaskKind.REPLAY: _replay,
+    TaskKind.FLOAT_OPS: _float_ops,
+    TaskKind.LAYERS: _layers,
+    TaskKind.PROFILE: _profile,
 }

@@ -7,7 +7,7 @@ one of the protocols below. The module imports without its toolchain: toolchains
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.form import Form, Needs, Trait
 from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.layers import Observation, OpProfile
 from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig, StepContext
@@ -223,5 +224,48 @@ class Runtime(Protocol):
 
         Raises:
             ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
+        """
+        ...
+
+
+@runtime_checkable
+class ObservedSession(Protocol):
+    """A loaded artifact that shows the values between its ops."""
+
+    @property
+    def how(self) -> str:
+        """Tell people how the values are obtained, and what that hides."""
+        ...
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Iterable[Observation]:
+        """Run once on one sample; give what each op gave, in the order of execution.
+
+        Every run gives the same ops. Inputs have the contract's names and dtypes.
+        """
+        ...
+
+
+@runtime_checkable
+class ObservingRuntime(Protocol):
+    """A runtime that can show the values inside an artifact: for ``inspect --layers``."""
+
+    def observe(self, path: Path, contract: Contract, threads: int) -> ObservedSession:
+        """Load an artifact from disk in a worker.
+
+        Raises:
+            ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
+        """
+        ...
+
+
+@runtime_checkable
+class ProfilingRuntime(Protocol):
+    """A runtime that can time the ops of an artifact: for ``inspect --profile``."""
+
+    def profile(self, path: Path, run_count: int, threads: int) -> OpProfile:
+        """Run an artifact on inputs of zeros in a worker, and time each of its ops.
+
+        Raises:
+            ArtifactInvalid: It does not load or run.
         """
         ...

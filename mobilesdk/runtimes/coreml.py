@@ -29,13 +29,14 @@ from typing import cast, get_args
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, DType
 from mobilesdk.coreml.model import Feature
+from mobilesdk.coreml.observed import ObservedPackage
 from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.session import ReferenceSession
 from mobilesdk.coreml.unverifiable import unverifiable_reasons
 from mobilesdk.coreml.weights import read_weights
 from mobilesdk.errors import FileRejected
-from mobilesdk.plugins.contract import ExecutedBy, RuntimeSession, Tool
+from mobilesdk.plugins.contract import ExecutedBy, ObservedSession, RuntimeSession, Tool
 
 plugin_api = 1
 
@@ -92,6 +93,10 @@ class CoreMLRuntime:
             ArtifactInvalid: Its inputs and outputs contradict the contract.
         """
         return ReferenceSession(Package(path), contract, threads)
+
+    def observe(self, path: Path, contract: Contract, threads: int) -> ObservedSession:
+        """Load a package so that the values inside can be read; errors are those of `load`."""
+        return ObservedPackage(Package(path), contract, threads)
 
 
 def _tensors(features: tuple[Feature, ...]) -> tuple[TensorInfo, ...]:

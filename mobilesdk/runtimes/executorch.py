@@ -22,13 +22,15 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.layers import OpProfile
+from mobilesdk.coreml.observed import ObservedPackage
 from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.session import ReferenceSession
@@ -40,13 +42,15 @@ from mobilesdk.flatbuffers.coreml_delegate import port_names, unfold, whole_payl
 from mobilesdk.flatbuffers.executorch import inspect_file
 from mobilesdk.flatbuffers.program import METHOD, read_program
 from mobilesdk.flatbuffers.reader import map_file
-from mobilesdk.plugins.contract import ExecutedBy, RuntimeSession, Tool
+from mobilesdk.plugins.contract import ExecutedBy, ObservedSession, RuntimeSession, Tool
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 plugin_api = 1
+
+CoreMLSession = TypeVar("CoreMLSession")
 
 _RUNS_HERE = {"XnnpackBackend"}
 
@@ -95,8 +99,43 @@ class ExecuTorchRuntime:
         _check_tensors("input", info.inputs, contract.inputs)
         _check_tensors("output", info.outputs, contract.outputs)
         if self.executes_by(info) == "reference":
-            return _coreml_session(path, contract, threads)
+            return _coreml_session(path, contract, threads, ReferenceSession)
         return Session(_method(path, threads), contract)
+
+    def observe(self, path: Path, contract: Contract, threads: int) -> ObservedSession:
+        """Load a program from disk so that the values between its calls can be read.
+
+        Of a program for the Core ML delegate, all values inside of the package.
+
+        Raises:
+            FileRejected: The file is damaged or hostile.
+            ArtifactInvalid: Its inputs and outputs contradict the contract.
+        """
+        info = inspect_file(path)
+        _check_tensors("input", info.inputs, contract.inputs)
+        _check_tensors("output", info.outputs, contract.outputs)
+        if self.executes_by(info) == "reference":
+            return _coreml_session(path, contract, threads, ObservedPackage)
+        from mobilesdk.lowering.executorch.observed import ObservedProgram
+
+        return ObservedProgram(path, read_program(map_file(path)), info.ops, contract, threads)
+
+    def profile(self, path: Path, run_count: int, threads: int) -> OpProfile:
+        """Time the calls of a program, and the ops inside of delegates that tell their times.
+
+        Raises:
+            FileRejected: The file is damaged or hostile.
+            ArtifactInvalid: It does not run, or its kernels are not this runtime's.
+        """
+        info = inspect_file(path)
+        if self.executes_by(info) == "reference":
+            raise ArtifactInvalid(
+                f"{path.name} holds a Core ML package, which no code of a device runs here.",
+                hint="times of the reference executor would tell nothing about a device.",
+            )
+        from mobilesdk.lowering.executorch.profile import profile_program
+
+        return profile_program(path, read_program(map_file(path)), info.inputs, run_count, threads)
 
 
 class Session:
@@ -174,7 +213,9 @@ def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
     )
 
 
-def _coreml_session(path: Path, contract: Contract, threads: int) -> RuntimeSession:
+def _coreml_session(
+    path: Path, contract: Contract, threads: int, kind: Callable[..., CoreMLSession]
+) -> CoreMLSession:
     payload = whole_payload(read_program(map_file(path)))
     if payload is None:
         raise ArtifactInvalid(f"{path.name} is not one call of the Core ML delegate.")
@@ -182,7 +223,7 @@ def _coreml_session(path: Path, contract: Contract, threads: int) -> RuntimeSess
     with TemporaryDirectory() as folder:
         package = Package(unfold(payload, Path(folder)))
         package.map_weights()
-    return ReferenceSession(package, contract, threads, inputs=inputs, outputs=outputs)
+    return kind(package, contract, threads, inputs=inputs, outputs=outputs)
 
 
 def _checked(spec: OutputSpec, array: NDArray[np.generic[Any]]) -> NDArray[Any]:

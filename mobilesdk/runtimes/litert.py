@@ -32,7 +32,7 @@ from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
-from mobilesdk.plugins.contract import ExecutedBy, Tool
+from mobilesdk.plugins.contract import ExecutedBy, ObservedSession, Tool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,18 +74,28 @@ class LiteRTRuntime:
         Raises:
             ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
         """
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
-            interpreter.allocate_tensors()
-            runner = interpreter.get_signature_runner()
-        except (RuntimeError, ValueError) as error:
-            raise ArtifactInvalid(
-                f"LiteRT does not load {path.name}: {error}",
-                hint="mobilesdk inspect shows what the file holds.",
-            ) from error
+        _, runner = _loaded(path, threads)
         return LiteRTSession(path.name, runner, contract)
+
+    def observe(self, path: Path, contract: Contract, threads: int) -> ObservedSession:
+        """Load a file from disk so that the values inside can be read.
+
+        Raises:
+            ArtifactInvalid: It does not load, its inputs and outputs contradict the contract, or it
+                has more than one subgraph.
+        """
+        from ai_edge_litert.interpreter import OpResolverType
+
+        from mobilesdk.lowering.litert.observed import ObservedFile
+
+        interpreter, runner = _loaded(
+            path,
+            threads,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        session = LiteRTSession(path.name, runner, contract)
+        return ObservedFile(path, interpreter, session.run)
 
 
 class LiteRTSession:
@@ -140,6 +150,21 @@ class LiteRTSession:
 
 
 PLUGIN = LiteRTRuntime()
+
+
+def _loaded(path: Path, threads: int, **options: Any) -> tuple[Any, Any]:
+    """Give LiteRT's interpreter for a file, and the runner of its signature."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
+        interpreter.allocate_tensors()
+        return interpreter, interpreter.get_signature_runner()
+    except (RuntimeError, ValueError) as error:
+        raise ArtifactInvalid(
+            f"LiteRT does not load {path.name}: {error}",
+            hint="mobilesdk inspect shows what the file holds.",
+        ) from error
 
 
 def _encode(value: NDArray[Any], details: dict[str, Any], name: str) -> NDArray[Any]:

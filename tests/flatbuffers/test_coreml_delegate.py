@@ -27,6 +27,7 @@ def payload(metadata: object = NAMES) -> memoryview:
 def program(*calls: Call, backend: str = BACKEND) -> Program:
     return Program(
         tensors={},
+        lists={},
         inputs=(0, 1),
         outputs=(2,),
         calls=calls,

@@ -1,0 +1,158 @@
+"""A page of HTML on the values inside an artifact: one file, no scripts, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from string import Template
+
+from mobilesdk.core.layers import LayerParity, LayerReport, UnrelatedOp
+from mobilesdk.units import format_decibels
+
+_WORST_COUNT = 20
+_WIDTH, _HEIGHT = 960, 260
+_LEFT, _BOTTOM = 48, 28
+_TOP_DB, _LOWEST_DB = 80.0, -10.0
+_GRID_DB = (0, 20, 40, 60, 80)
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Layers of $title</title>
+<style>
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { border-bottom: 1px solid #ddd; padding: .2rem .5rem; text-align: left; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+svg { width: 100%; height: auto; }
+.grid { stroke: #ddd; } .axis { fill: #666; font-size: 11px; }
+.line { fill: none; stroke: #2563eb; } .point { fill: #2563eb; } .worst { fill: #dc2626; }
+</style>
+</head>
+<body>
+<h1>Layers of $title</h1>
+<p>$summary</p>
+<p>How values were seen: $how.</p>
+<h2>SQNR by depth</h2>
+<p>Decibels, in the order of execution; red: the worst. What is exact is drawn at the top.</p>
+$chart
+<h2>Worst first</h2>
+$worst
+<h2>In the order of execution</h2>
+$layers
+<h2>Not compared</h2>
+$unrelated
+</body>
+</html>
+""")
+
+
+def layers_page(report: LayerReport, title: str) -> str:
+    """Give the page for a report.
+
+    Args:
+        report: What was compared.
+        title: Name of the artifact.
+    """
+    worst = report.worst_first[:_WORST_COUNT]
+    return _PAGE.substitute(
+        title=escape(title),
+        summary=escape(summary(report)),
+        how=escape(report.how),
+        chart=_chart(report.layers, {layer.place for layer in worst[:3]}),
+        worst=_layer_table(worst),
+        layers=_layer_table(report.layers),
+        unrelated=_unrelated_table(report.unrelated),
+    )
+
+
+def summary(report: LayerReport) -> str:
+    """Say in one sentence what was compared, and what was not."""
+    hidden = report.hidden_op_count
+    inside = f"; {hidden} ops inside of delegates show no value" if hidden else ""
+    return (
+        f"{len(report.layers)} values of {report.format} ops compared with the float model on "
+        f"{report.sample_count} samples, {len(report.unrelated)} not compared{inside}."
+    )
+
+
+def _chart(layers: Sequence[LayerParity], worst: set[int]) -> str:
+    points = [(_x(index, len(layers)), _y(layer.sqnr_db)) for index, layer in enumerate(layers)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    grid = "".join(
+        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH}" y1="{_y(db):.1f}" y2="{_y(db):.1f}"/>'
+        f'<text class="axis" x="4" y="{_y(db) + 4:.1f}">{db} dB</text>'
+        for db in _GRID_DB
+    )
+    dots = "".join(
+        f'<circle class="{"worst" if layer.place in worst else "point"}" cx="{x:.1f}" '
+        f'cy="{y:.1f}" r="3"><title>{escape(_label(layer))}</title></circle>'
+        for layer, (x, y) in zip(layers, points, strict=True)
+    )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="SQNR by depth">'
+        f'{grid}<polyline class="line" points="{line}"/>{dots}</svg>'
+    )
+
+
+def _x(index: int, count: int) -> float:
+    return _LEFT + (index + 0.5) * (_WIDTH - _LEFT) / max(count, 1)
+
+
+def _y(sqnr_db: float) -> float:
+    clipped = min(max(sqnr_db, _LOWEST_DB), _TOP_DB)
+    share = (clipped - _LOWEST_DB) / (_TOP_DB - _LOWEST_DB)
+    return _HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - 10)
+
+
+def _label(layer: LayerParity) -> str:
+    return f"{layer.op.type} {layer.op.name}: {decibels(layer.sqnr_db)} ({layer.float_op})"
+
+
+def decibels(sqnr_db: float) -> str:
+    """Give an SQNR for people; noise without end is a value that is not finite."""
+    return "not finite" if sqnr_db == -math.inf else format_decibels(sqnr_db)
+
+
+def _layer_table(layers: Iterable[LayerParity]) -> str:
+    rows = (
+        (
+            str(layer.place),
+            layer.op.type,
+            layer.op.name,
+            layer.float_op,
+            layer.module,
+            layer.matched_by,
+            decibels(layer.sqnr_db),
+        )
+        for layer in layers
+    )
+    heads = ("place", "op", "name", "float op", "module", "related by", "SQNR")
+    return _table(heads, rows)
+
+
+def _unrelated_table(unrelated: Iterable[UnrelatedOp]) -> str:
+    rows = (
+        (
+            str(item.place),
+            item.op.type,
+            item.op.name,
+            item.reason,
+            "" if item.correlation is None else f"{item.correlation:.2f}",
+        )
+        for item in unrelated
+    )
+    return _table(("place", "op", "name", "reason", "largest correlation"), rows)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td>{escape(text)}</td>" for text in row[:-1])
+        + f'<td class="number">{escape(row[-1])}</td></tr>'
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
