@@ -50,7 +50,8 @@ class BlobFile:
         if path.stat().st_size < RECORD_BYTES:
             raise FileRejected(f"{self._name} is shorter than its header.")
         with path.open("rb") as file:
-            self._data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._data = memoryview(self._map)
         _, version = _HEADER.unpack_from(self._data)
         if version != _VERSION:
             raise FileRejected(f"{self._name} has storage version {version}, not {_VERSION}.")
@@ -72,6 +73,10 @@ class BlobFile:
         size, start = self._record(offset, element, prod(shape))
         data = self._data[start : start + size]
         return unpack(data, element, prod(shape)).reshape(shape)
+
+    def release(self) -> None:
+        """Give the pages that were read back to the system; they are read again when needed."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def _record(self, offset: int, element: ElementType, count: int) -> tuple[int, int]:
         where = f"{self._name}, record at {offset}"

@@ -143,6 +143,7 @@ def _mark_last_uses(steps: list[Step], own: set[int]) -> None:
     """Free each slot of the block after the last step that reads or, unread, defines it."""
     seen: set[int] = set()
     for step in reversed(steps):
-        touched = _reads(step) | {slot for slot, _ in step.outputs}
-        step.last_used = tuple(sorted((touched & own) - seen))
-        seen |= touched
+        reads, results = _reads(step), {slot for slot, _ in step.outputs}
+        step.spent = tuple(sorted((reads & own) - seen))
+        step.unread = tuple(sorted((results & own) - seen))
+        seen |= reads | results

@@ -134,6 +134,10 @@ class Constants:
             raise FileRejected(f"ML Program: {parameter} of {operation.name} is not a tensor.")
         return of.element
 
+    def release(self) -> None:
+        """Give the memory of the stored form of what was decoded back to the system."""
+        self._package.release_weights()
+
     def stored_bytes(self, name: str) -> int:
         """Give the bytes that a constant takes in the file, with its scales, tables and masks."""
         values = [value for item in self.chain(name) for value in _values(item)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.images import pixels, planes
 from mobilesdk.coreml.interpret import NonFinite, Observer, Run
 from mobilesdk.coreml.literals import Literals
+from mobilesdk.coreml.memory import give_back
 from mobilesdk.coreml.model import Feature
 from mobilesdk.coreml.ops.state import State
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.precision import Precision, carry, hand_out, round_float16
-from mobilesdk.coreml.program import NamedType, Operation, StateType, TensorType
+from mobilesdk.coreml.program import NamedType, Operation, StateType, TensorType, ValueType
 from mobilesdk.coreml.results import ResultCheck
 from mobilesdk.coreml.scan import ios_version, scan
 from mobilesdk.errors import FileRejected, UnknownName, UnsupportedProgram, UsageError
@@ -28,6 +30,8 @@ from mobilesdk.errors import FileRejected, UnknownName, UnsupportedProgram, Usag
 # Called with the type and the name of an operation, the name of its result, and the result.
 Trace = Callable[[str, str, str, NDArray[Any]], None]
 States = dict[str, State]
+# Elements of a result from which on a run gives memory back; it takes about a millisecond.
+_LARGE = 1 << 18
 
 
 class Executable:
@@ -67,6 +71,7 @@ class Executable:
         }
         self._types = _result_types(body.block.walk(), body.inputs)
         self.output_names = body.block.outputs
+        self._is_large = any(map(_is_large, self._types.values()))
         if not self.unverifiable:
             compiler = Compiler(Literals(Constants(package, body)), ios_version(body), precision)
             self._block = compiler.block(body.block, body.inputs, {})
@@ -129,9 +134,11 @@ class Executable:
                 f"The results of {self.function!r} cannot be known: {'; '.join(self.unverifiable)}."
             )
         given = self._arguments(inputs, states or {})
-        run = Run([None] * self._slot_count, observe)
+        run = Run([None] * self._slot_count, [True] * self._slot_count, observe)
         with torch.inference_mode():
             results = self._block.run(run, given)
+        if self._is_large:
+            give_back()
         self.non_finite = tuple(run.non_finite)
         return results
 
@@ -199,6 +206,12 @@ def _result_types(operations: Iterable[Operation], inputs: tuple[NamedType, ...]
     for operation in operations:
         types.update((item.name, item.type) for item in operation.outputs)
     return types
+
+
+def _is_large(of: ValueType) -> bool:
+    if not isinstance(of, TensorType) or of.shape is None:
+        return False
+    return prod(size or 1 for size in of.shape) >= _LARGE
 
 
 def _named(features: tuple[Feature, ...], name: str) -> Feature | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mobilesdk.coreml.ops.arguments import Converter
 from mobilesdk.coreml.program import Operation
-from mobilesdk.coreml.results import ResultCheck, is_finite
+from mobilesdk.coreml.results import ResultCheck, is_finite, is_owned
 from mobilesdk.errors import ArtifactInvalid
 
 # Called with the operation, the name of the result and its value as carried.
@@ -60,11 +60,13 @@ class Run:
 
     Attributes:
         slots: Values by slot; None before they are computed and after their last use.
+        finite: Whether the value of a slot is finite, by slot.
         observe: Called with every result.
         non_finite: Operations that made non-finite values from finite ones, in order.
     """
 
     slots: list[Any]
+    finite: list[bool]
     observe: Observer | None = None
     non_finite: list[NonFinite] = field(default_factory=list)
 
@@ -111,7 +113,8 @@ class Step:
         converted: Other arguments.
         blocks: Nested blocks; given to the function as ``blocks`` if it takes them.
         outputs: Slot and check of each result.
-        last_used: Slots that no later operation reads.
+        spent: Slots that it is the last to read.
+        unread: Slots of its results that nothing reads.
     """
 
     operation: Operation
@@ -122,7 +125,8 @@ class Step:
     converted: list[Argument]
     blocks: tuple[CompiledBlock, ...]
     outputs: tuple[tuple[int, ResultCheck], ...]
-    last_used: tuple[int, ...] = ()
+    spent: tuple[int, ...] = ()
+    unread: tuple[int, ...] = ()
 
     def run(self, run: Run) -> None:
         """Compute the results, check them, and free what is not needed any more.
@@ -132,19 +136,27 @@ class Step:
         """
         slots = run.slots
         try:
-            results = self.function(**self._arguments(run))
-            for (slot, check), value in zip(self.outputs, self._listed(results), strict=True):
-                slots[slot] = check(value)
+            arguments = self._arguments(run)
+            results = self._listed(self.function(**arguments))
+            owned = [is_owned(value, arguments.values()) for value in results]
+            del arguments
+            for slot in self.spent:
+                slots[slot] = None  # before the results are rounded, which needs memory
+            for index, (slot, check) in enumerate(self.outputs):
+                slots[slot] = check(results[index], owned=owned[index])
+                results[index] = None
         except FAULTS as error:
             raise ArtifactInvalid(
                 f"{self.operation.type} {self.operation.name}: {error}"
             ) from error
         for slot, check in self.outputs:
-            if check.is_float and not is_finite(slots[slot]):
-                self._report(run, check, slots[slot])
+            if check.is_float:
+                run.finite[slot] = is_finite(slots[slot])
+                if not run.finite[slot]:
+                    self._report(run, check, slots[slot])
             if run.observe:
                 run.observe(self.operation, check.name, slots[slot])
-        for slot in self.last_used:
+        for slot in self.unread:
             slots[slot] = None
 
     def _arguments(self, run: Run) -> dict[str, Any]:
@@ -162,19 +174,19 @@ class Step:
             arguments["blocks"] = tuple(block.bind(run) for block in self.blocks)
         return arguments
 
-    def _listed(self, results: Any) -> Sequence[Any]:
-        listed = results if isinstance(results, tuple) else (results,)
+    def _listed(self, results: Any) -> list[Any]:
+        listed = list(results) if isinstance(results, tuple) else [results]
         if results is None:
-            listed = ()
+            listed = []
         if len(listed) != len(self.outputs):
             raise ValueError(f"{len(listed)} results, {len(self.outputs)} declared")
         return listed
 
     def _report(self, run: Run, check: ResultCheck, value: Tensor) -> None:
-        given = [run.slots[slot] for _, slot in self.direct]
-        given += [run.slots[slot] for item in self.converted for slot in item.slots]
-        given += [value for value in self.known.values() if isinstance(value, Tensor)]
-        if all(is_finite(item) for item in given if isinstance(item, Tensor)):
+        given = [slot for _, slot in self.direct]
+        given += [slot for item in self.converted for slot in item.slots]
+        constants = [value for value in self.known.values() if isinstance(value, Tensor)]
+        if all(run.finite[slot] for slot in given) and all(map(is_finite, constants)):
             count = int(value.numel() - value.isfinite().sum())
             name, op_type = self.operation.name, self.operation.type
             run.non_finite.append(NonFinite(name, op_type, check.name, count, value.numel()))
@@ -199,6 +211,7 @@ class CompiledBlock:
         slots = run.slots
         for slot, value in zip(self.inputs, arguments, strict=True):
             slots[slot] = value
+            run.finite[slot] = not isinstance(value, Tensor) or is_finite(value)
         for step in self.steps:
             step.run(run)
         return tuple(fetch(source, slots) for source in self.outputs)

@@ -40,9 +40,17 @@ class Literals:
 
     def _read(self, name: str) -> Any:
         operation = self._constants.operation(name)
-        if operation.type == "const":
+        if operation.type == "const" and not _is_tensor(operation.attributes["val"]):
             return self.written(operation.attributes["val"])
-        return carry(self._constants.decode(name), self._constants.declared(name).element)
+        element = self._constants.declared(name).element
+        value = carry(self._constants.decode(name), element, lasting=True)
+        self._constants.release()
+        return value
+
+
+def _is_tensor(value: Value) -> bool:
+    of = value.type
+    return isinstance(of, TensorType) and of.element is not ElementType.STRING
 
 
 def _texts(value: Value) -> Any:

@@ -69,6 +69,11 @@ class Package:
             self._blobs[name] = BlobFile(self.layout.root / relative)
         return self._blobs[name]
 
+    def release_weights(self) -> None:
+        """Give the memory of what was read of the weight files back to the system."""
+        for blob in self._blobs.values():
+            blob.release()
+
     def map_weights(self) -> None:
         """Map all weight files now, so that the package may be deleted while it is in use."""
         folder = self.layout.model.parent

@@ -6,8 +6,9 @@ rounding after each operation gives what float16 storage would hold, without a c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import mmap
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -34,6 +35,9 @@ _CARRIERS = {
     ElementType.UINT32: torch.int64,
     ElementType.UINT64: torch.int64,
 }
+
+_OWN_PAGES_BYTES = 1 << 16
+_ROUNDED_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,34 @@ def carrier(element: ElementType) -> torch.dtype:
     return _CARRIERS.get(element, torch.uint8)
 
 
-def carry(values: NDArray[Any], element: ElementType) -> Tensor:
-    """Copy an array into the tensor that carries it."""
-    dtype = carrier(element)
+def carry(values: NDArray[Any], element: ElementType, *, lasting: bool = False) -> Tensor:
+    """Copy an array into the tensor that carries it.
+
+    Args:
+        values: Numbers.
+        element: Their declared type.
+        lasting: Whether the tensor outlives a run: it gets pages of its own if it is large, so that
+            it does not lie between the short-lived ones and keep their memory from reuse.
+
+    Raises:
+        UsageError: A number is too large.
+    """
     if values.dtype == np.uint64 and values.size and int(values.max()) >= 1 << 63:
         raise UsageError("An unsigned 64-bit number of 2^63 or more cannot be carried.")
-    plain = values.astype(values.dtype.newbyteorder("="), copy=False)
-    widened = plain.astype(np.int64) if plain.dtype.kind == "u" else plain
-    return torch.from_numpy(np.array(widened, order="C")).to(dtype)
+    carried = _lasting(values.shape, carrier(element)) if lasting else None
+    if carried is None:
+        carried = torch.empty(values.shape, dtype=carrier(element))
+    with np.errstate(over="ignore", invalid="ignore"):  # torch converts so, without a word
+        np.copyto(carried.numpy(), values, casting="unsafe")
+    return carried
+
+
+def _lasting(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | None:
+    size_bytes = prod(shape) * dtype.itemsize
+    if size_bytes < _OWN_PAGES_BYTES:
+        return None
+    pages = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(pages, dtype=dtype).reshape(shape)
 
 
 def hand_out(value: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -101,6 +125,8 @@ def round_float16(value: Tensor) -> Tensor:
     return value.to(torch.float16).to(torch.float32)
 
 
-def rounding(element: ElementType, precision: Precision) -> Callable[[Tensor], Tensor] | None:
-    """Give the rounding for results of a declared type; None if there is none."""
-    return round_float16 if element is ElementType.FLOAT16 and precision.rounds else None
+def round_float16_in_place(value: Tensor) -> Tensor:
+    """Round a contiguous tensor, part by part, so that a part stays in the processor's cache."""
+    for part in value.view(-1).split(_ROUNDED_AT_ONCE):
+        part.copy_(part.to(torch.float16))
+    return value

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mobilesdk.coreml.dtypes import ElementType
-from mobilesdk.coreml.precision import Precision, carrier, rounding
+from mobilesdk.coreml.precision import Precision, carrier, round_float16, round_float16_in_place
 from mobilesdk.coreml.program import NamedType, TensorType
 
+_LARGE = 1 << 14  # elements; below, looking costs more than a copy
 _RANGES = {
     ElementType.UINT1: (0, 1),
     ElementType.UINT2: (0, 3),
@@ -30,6 +31,21 @@ def is_finite(value: Tensor) -> bool:
     if not value.is_floating_point() or math.isfinite(value.sum()):
         return True
     return bool(value.isfinite().all())  # the sum of large finite values may be infinite
+
+
+def is_owned(value: Any, others: Iterable[Any]) -> bool:
+    """Tell whether a result is large and shares no memory with others, so that it may be changed.
+
+    Of small results it does not matter.
+    """
+    if not isinstance(value, Tensor) or value.numel() < _LARGE or not value.is_contiguous():
+        return False
+    memory = value.untyped_storage().data_ptr()
+    for other in others:
+        for item in other if isinstance(other, list) else (other,):
+            if isinstance(item, Tensor) and item.untyped_storage().data_ptr() == memory:
+                return False
+    return True
 
 
 class ResultCheck:
@@ -54,12 +70,14 @@ class ResultCheck:
         self._carrier = carrier(element)
         self._shape = shape
         self._static = None if shape is None or None in shape else torch.Size(shape)
-        self._round: Callable[[Tensor], Tensor] | None = None
-        if not exact:
-            self._round = rounding(element, precision)
+        self._rounds = not exact and element is ElementType.FLOAT16 and precision.rounds
 
-    def __call__(self, value: Any) -> Any:
+    def __call__(self, value: Any, *, owned: bool = False) -> Any:
         """Give the value as it is stored.
+
+        Args:
+            value: As computed.
+            owned: Whether its memory may be changed.
 
         Raises:
             ValueError: It is not as declared.
@@ -71,7 +89,7 @@ class ResultCheck:
         if value.shape != self._static:
             self._check_shape(tuple(value.shape))
         if self.is_float:
-            return self._stored_float(value)
+            return self._stored_float(value, owned)
         return value if value.dtype is torch.bool is self._carrier else self._stored_integer(value)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
@@ -87,11 +105,12 @@ class ResultCheck:
                 f"the result {self.name} has the shape {list(shape)}, declared is [{stated}]"
             )
 
-    def _stored_float(self, value: Tensor) -> Tensor:
+    def _stored_float(self, value: Tensor, owned: bool) -> Tensor:
         if not value.is_floating_point():
             raise ValueError(f"the result {self.name} is {value.dtype}, declared {self._element}")
-        if self._round is not None:
-            return self._round(value)
+        if self._rounds:
+            in_place = owned and value.dtype is self._carrier
+            return round_float16_in_place(value) if in_place else round_float16(value)
         return value if value.dtype is self._carrier else value.to(self._carrier)
 
     def _stored_integer(self, value: Tensor) -> Tensor:
