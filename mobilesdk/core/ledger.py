@@ -44,6 +44,8 @@ class Expectation(Frozen):
         activations_reason: Why it is not; not empty where `planned_activations` is given.
         float_op_types: Op types of the format that may keep other float activations than planned,
             each with its reason (the conversions at the borders, say).
+        float_ops: Ops by their names in the file that may keep other types than planned, whichever
+            they are, each with its reason. Only where the format keeps names.
         scale_bits: Of the scales and tables in the file; what floats of 16 bits round is forgiven.
         notes: What the exporter did to the program to make the converter take it.
     """
@@ -53,6 +55,7 @@ class Expectation(Frozen):
     planned_activations: ActivationScheme | None = None
     activations_reason: str = ""
     float_op_types: dict[str, str] = {}
+    float_ops: dict[str, str] = {}
     scale_bits: Literal[16, 32] = 32
     notes: tuple[str, ...] = ()
 

@@ -3,19 +3,23 @@
 What it does:
     Converts the exported program with coremltools, stores every weight by the scheme that its
     compressor chose, exactly (the values lie on the grid already), and writes the package in
-    canonical bytes.
+    canonical bytes. Under a scheme of static activations, the reference executor runs the package
+    on all calibration samples, and the values around convolutions, matrix products, sums and pools
+    become 8-bit integers.
 
 When to use:
     For Apple devices: Neural Engine, GPU and CPU, iOS 15 and later.
 
 Cost:
     Seconds for the conversion of a mobile network, and about four for the import of coremltools.
+    Static activations: one run of the reference executor for each calibration sample.
 
 Limits:
     Compressed weights need iOS 16; 3-bit, grouped, block-wise, 4-bit linear and joint schemes need
-    iOS 18. Activations are float16 or float32. Inputs and outputs are float32, float16 and 32-bit
-    integers; 64-bit integers become 32-bit ones. Shapes are static. The package does not store
-    ``compute_units``: an app sets them when it loads the model.
+    iOS 18. Activations are float16, float32, or static 8-bit integers without zero points (iOS 17);
+    what Core ML has no integers for stays float, and the ledger says so. Inputs and outputs are
+    float32, float16 and 32-bit integers; 64-bit integers become 32-bit ones. Shapes are static. The
+    package does not store ``compute_units``: an app sets them when it loads the model.
 
 References:
     https://apple.github.io/coremltools/docs-guides/source/opt-overview.html
@@ -35,20 +39,17 @@ from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.coreml.limits import limit
-from mobilesdk.errors import CompressionIncomplete
+from mobilesdk.errors import InvalidDataset
 from mobilesdk.graph.records import complete_record, read_summary
 from mobilesdk.lowering.expectation import expected_weight, exported
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mobilesdk.coreml.encode import ConstExpr, Stored
     from mobilesdk.lowering.coreml.weights import FoundWeight
 
 plugin_api = 1
 
-_FIRST_IOS18_OPERATIONS = 18
+_FIRST_INTEGER_ACTIVATIONS = 17
 _STORABLE_DTYPES = ("float32", "float16", "int32", "int64")
 _FLOAT_REASON = "plain weights are stored in the type that their op computes in"
 _KEPT_FLOAT32 = "coremltools keeps it in float32, as where float16 cannot hold a constant of it"
@@ -84,9 +85,8 @@ class CoreMLExporter:
     suffix = ".mlpackage"
 
     def needs(self, request: Request) -> Needs:
-        """Need nothing: weights lie on their grids, and activations are floats."""
-        del request
-        return Needs.NONE
+        """Ask for calibration samples where ranges are fixed at build time."""
+        return Needs.CALIBRATION if request.activations.mode == "static" else Needs.NONE
 
     def refuse(self, options: CoreMLOptions, request: Request, summary: ModelSummary) -> list[str]:
         """Give every reason why the deployment target cannot store the request."""
@@ -104,15 +104,17 @@ class CoreMLExporter:
         Raises:
             ConversionFailed: coremltools refused the model, or would have changed it silently.
             CompressionIncomplete: A weight cannot be stored by its scheme.
+            StepFailed: Activations are not finite, so that they have no range.
         """
         from mobilesdk.graph.program import load_program
         from mobilesdk.graph.roles import weight_nodes
-        from mobilesdk.lowering.coreml import convert, weights
+        from mobilesdk.lowering.coreml import convert, storing, weights
 
         compression = complete_record(model)
         records = compression.weights
         program, notes = convert.decompose(load_program(model.path))
         convert.refuse_silent_faults(program)
+        convert.name_relu6(program)
         context.report("converting", 0.1)
         mil = convert.to_mil(
             program,
@@ -129,26 +131,90 @@ class CoreMLExporter:
         )
         records = tuple(_as_stored(record, found.get(record.name), options) for record in records)
         context.report("storing weights", 0.5)
-        _store_weights(mil, records, found, options)
+        storing.store_weights(mil, records, found, options.ios)
         package = context.output / f"model{self.suffix}"
+        float_ops: dict[str, str] = {}
+        if compression.activations.mode == "static":
+            float_ops = _round_activations(mil, records, found, options, model, context)
         _write_package(mil, package, options)
-        expectation = Expectation(
-            weights=tuple(
-                expected_weight(
-                    record,
-                    values[record.name],
-                    artifact_name=found[record.name].constant.name if record.name in found else "",
-                )
-                for record in records
+        expectation = _with_activations(
+            Expectation(
+                weights=tuple(
+                    expected_weight(
+                        record,
+                        values[record.name],
+                        artifact_name=found[record.name].constant.name
+                        if record.name in found
+                        else "",
+                    )
+                    for record in records
+                ),
+                activations=compression.activations,
+                scale_bits=16 if _is_half(options) else 32,
+                float_ops=float_ops,
+                notes=tuple(notes),
             ),
-            activations=compression.activations,
-            scale_bits=16 if _is_half(options) else 32,
-            planned_activations=ActivationScheme(bits=16 if _is_half(options) else 32),
-            activations_reason=f"compute_precision is {options.compute_precision!r}",
-            float_op_types=_kept_float32(mil) if _is_half(options) else {},
-            notes=tuple(notes),
+            mil,
+            options,
         )
         return exported(model, "coreml", package, expectation)
+
+
+def _round_activations(
+    mil: Any,
+    records: tuple[WeightRecord, ...],
+    found: dict[str, FoundWeight],
+    options: CoreMLOptions,
+    model: Model,
+    context: StepContext,
+) -> dict[str, str]:
+    """Round activations to ranges of a float package; give the ops that stay float, with reasons.
+
+    Writing the float package settles the names in the program: those of the package are the same.
+    """
+    from mobilesdk.lowering.coreml import calibration, integers, pads
+
+    compression, contract = complete_record(model), read_summary(model).contract
+    int8_weights = {
+        found[record.name].constant.name
+        for record in records
+        if record.planned.encoding == "linear" and record.planned.bits == 8
+    }
+    samples = context.calibration
+    if not samples:
+        raise InvalidDataset(
+            "Static activations need calibration samples, and there are none.",
+            hint="give a calibration set of 32 samples or more.",
+        )
+    pads.fold_pads(mil)
+    with tempfile.TemporaryDirectory(dir=context.output) as scratch:
+        package = Path(scratch) / "float.mlpackage"
+        _write_package(mil, package, options)
+        region = integers.find_region(mil, int8_weights)
+        ranges = calibration.observe_ranges(
+            package,
+            contract,
+            samples,
+            region.ranges,
+            compression.activations.observer,
+            threads=context.threads,
+            progress=lambda done: context.report("observing ranges", done / len(samples)),
+        )
+    integers.insert_rounding(mil, region, ranges)
+    return region.float_ops
+
+
+def _with_activations(expectation: Expectation, mil: Any, options: CoreMLOptions) -> Expectation:
+    """Say what activations the file has; what was asked for stands already."""
+    if expectation.activations.mode == "static":
+        return expectation
+    return expectation.model_copy(
+        update={
+            "planned_activations": ActivationScheme(bits=16 if _is_half(options) else 32),
+            "activations_reason": f"compute_precision is {options.compute_precision!r}",
+            "float_op_types": _kept_float32(mil) if _is_half(options) else {},
+        }
+    )
 
 
 def _write_package(mil: Any, package: Path, options: CoreMLOptions) -> None:
@@ -170,7 +236,7 @@ def _is_half(options: CoreMLOptions) -> bool:
 def _refuse_precision(options: CoreMLOptions, request: Request) -> list[str]:
     activations = request.activations
     if activations.mode != "float":
-        return [f"Core ML: {activations} activations come with activation calibration, not yet."]
+        return _refuse_integers(options, activations)
     half_weights = any(_is_plain_half(scheme) for scheme in request.weights.values())
     asked_bits = activations.bits if activations.bits == 16 or half_weights else None
     if asked_bits not in (None, 16 if _is_half(options) else 32):
@@ -180,6 +246,17 @@ def _refuse_precision(options: CoreMLOptions, request: Request) -> list[str]:
         ]
     if half_weights and not _is_half(options) and options.ios < 16:
         return ["Core ML: float16 weights of a float32 program need iOS16 or later."]
+    return []
+
+
+def _refuse_integers(options: CoreMLOptions, activations: ActivationScheme) -> list[str]:
+    if activations.mode == "dynamic" or activations.bits != 8:
+        return [f"Core ML has static int8 activations, and no {activations} ones."]
+    if options.ios < _FIRST_INTEGER_ACTIVATIONS:
+        return [
+            f"Core ML: {activations} activations need iOS{_FIRST_INTEGER_ACTIVATIONS} or later "
+            f"(deployment_target = {options.deployment_target!r})."
+        ]
     return []
 
 
@@ -220,115 +297,6 @@ def _as_stored(
     planned = record.planned.model_copy(update={"bits": bits})
     reason = "; ".join(filter(None, (record.reason, _FLOAT_REASON)))
     return record.model_copy(update={"planned": planned, "reason": reason})
-
-
-def _store_weights(
-    mil: Any,
-    records: tuple[WeightRecord, ...],
-    found: dict[str, FoundWeight],
-    options: CoreMLOptions,
-) -> None:
-    stored: dict[str, WeightRecord] = {}
-    for record in records:
-        weight = found.get(record.name)
-        if weight is None:
-            if record.planned.encoding != "float" or record.planned.sparsity:
-                raise CompressionIncomplete(
-                    f"{record.name} is to be {record.planned}, but coremltools has merged it with "
-                    "other constants.",
-                    hint="leave this weight out of the compression.",
-                )
-            continue
-        name = weight.constant.name
-        if name in stored:
-            _refuse_conflict(stored[name], record)
-            continue
-        stored[name] = record
-        expression = _encode(record, weight, options)
-        if expression is not None:
-            _replace(mil, weight.constant, expression)
-
-
-def _refuse_conflict(first: WeightRecord, second: WeightRecord) -> None:
-    if first.planned != second.planned:
-        raise CompressionIncomplete(
-            f"{first.name} and {second.name} are one constant, but are to be {first.planned} and "
-            f"{second.planned}.",
-            hint="ask for one scheme for both roles.",
-        )
-
-
-def _encode(record: WeightRecord, weight: FoundWeight, options: CoreMLOptions) -> ConstExpr | None:
-    plain = record.planned.encoding == "float" and not record.planned.sparsity
-    if weight.axes is None and not plain:
-        users = ", ".join(sorted({op.op_type for op in weight.constant.outputs[0].child_ops}))
-        raise CompressionIncomplete(
-            f"{record.name} is to be {record.planned}, but is no weight of a layer: {users} takes "
-            "it.",
-            hint="leave the role 'other' out of the compression.",
-        )
-    from mobilesdk.coreml.encode import Layout, encode
-
-    channel_axis, block_axis = weight.axes or (0, 1)
-    layout = Layout(
-        channel_axis=channel_axis,
-        block_axis=block_axis,
-        scale_type="float16" if weight.is_half else "float32",
-        packed=options.ios < _FIRST_IOS18_OPERATIONS,
-    )
-    try:
-        return encode(weight.values, record.planned, layout)
-    except CompressionIncomplete as error:
-        raise CompressionIncomplete(
-            f"{record.name} cannot be stored as {record.planned}: {error.message}"
-        ) from error
-
-
-def _replace(mil: Any, constant: Any, expression: ConstExpr) -> None:
-    """Put a compressed constant, under the same name, in the place of a plain one."""
-    from coremltools.converters.mil.mil import Builder
-    from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
-
-    # Constants have no place in the source; coremltools wants that said.
-    sources = (ScopeSource.EXIR_STACK_TRACE, ScopeSource.EXIR_DEBUG_HANDLE)
-    nowhere = [ScopeInfo(source=source, data=[None]) for source in sources]
-    block = mil.functions["main"]
-    with block, Builder.scope(*nowhere):
-        results = _build(expression, constant, constant.name)
-        block.replace_uses_of_var_after_op(
-            anchor_op=results[0].op,
-            old_var=constant.outputs[0],
-            new_var=results[0],
-            no_check_var_types=True,
-        )
-        block.remove_ops([constant])
-
-
-def _build(expression: ConstExpr, before: Any, name: str) -> tuple[Any, ...]:
-    from coremltools.converters.mil.mil import Builder
-
-    from mobilesdk.coreml.encode import Stored
-
-    arguments: dict[str, Any] = {
-        parameter: _typed(value) if isinstance(value, Stored) else value
-        for parameter, value in expression.arguments.items()
-    }
-    if expression.inner is not None:
-        inner = _build(expression.inner, before, f"{name}_values")
-        arguments |= zip(expression.results, inner, strict=True)
-    built = getattr(Builder, expression.op)(**arguments, before_op=before, name=name)
-    return tuple(built) if isinstance(built, list | tuple) else (built,)
-
-
-def _typed(stored: Stored) -> NDArray[Any]:
-    """Mark integers below 8 bits in the way that coremltools knows them by."""
-    from coremltools.converters.mil.mil import types
-
-    if stored.bits >= 8:
-        return stored.values
-    sign = "u" if stored.values.dtype.kind == "u" else ""
-    builtin = types.string_to_builtin(f"{sign}int{stored.bits}")
-    return stored.values.astype(types.nptype_from_builtin(builtin))
 
 
 PLUGIN = CoreMLExporter()

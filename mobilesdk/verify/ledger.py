@@ -228,6 +228,8 @@ def _op_fault(op: OpInfo, planned: ActivationScheme) -> str:
 
 def _op_excuse(op: OpInfo, expectation: Expectation, planned: ActivationScheme) -> str:
     """Say why an op rightly computes in another type than planned; empty if it does not."""
+    if op.name in expectation.float_ops:
+        return expectation.float_ops[op.name]
     if op.dtype not in _FLOAT_DTYPES:
         others = planned.mode != "static" and op.dtype not in _ACTIVATION_DTYPES[8]
         return "no numbers of a layer" if others or op.dtype in _INDEX_DTYPES else ""

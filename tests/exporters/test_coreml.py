@@ -221,6 +221,7 @@ def refuse(request: Request, dtype: DType = "float32", **options: Any) -> list[s
 
 INT4 = WeightScheme(encoding="linear", bits=4, granularity="per_channel")
 HALF = WeightScheme(bits=16)
+STATIC = Request(activations=ActivationScheme(mode="static", bits=8))
 
 
 @pytest.mark.parametrize(
@@ -228,15 +229,18 @@ HALF = WeightScheme(bits=16)
     [
         (Request(weights={"conv": INT4}), {"deployment_target": "iOS17"}, "need iOS18 or later"),
         (Request(weights={"conv": INT4}), {}, ""),
+        (STATIC, {}, ""),
+        (STATIC, {"deployment_target": "iOS17", "compute_precision": "float32"}, ""),
+        (STATIC, {"deployment_target": "iOS16"}, "need iOS17 or later"),
         (
-            Request(activations=ActivationScheme(mode="static", bits=8)),
+            Request(activations=ActivationScheme(mode="static", bits=16)),
             {},
-            "come with activation calibration",
+            "no static int16 ones",
         ),
         (
             Request(activations=ActivationScheme(mode="dynamic", bits=8)),
             {},
-            "come with activation calibration",
+            "no dynamic int8 ones",
         ),
         (
             Request(activations=ActivationScheme(bits=16)),
@@ -265,8 +269,9 @@ def test_input_types_that_core_ml_lacks_are_refused_while_planning() -> None:
     assert refuse(Request(), "int64") == []
 
 
-def test_it_needs_no_data() -> None:
+def test_it_needs_data_for_fixed_ranges_only() -> None:
     assert PLUGIN.needs(Request()) is Needs.NONE
+    assert PLUGIN.needs(STATIC) is Needs.CALIBRATION
 
 
 def test_a_process_with_tensorflow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

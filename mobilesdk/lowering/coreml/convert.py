@@ -95,6 +95,17 @@ def decompose(
     return program.run_decompositions(), (note,)
 
 
+def name_relu6(program: torch.export.ExportedProgram) -> None:
+    """Write every clamp to 0…6 as ``relu6``, in place.
+
+    Core ML runs ``relu6`` inside the op before it, and ``clip``, which coremltools makes of
+    ``hardtanh``, as an op of its own.
+    """
+    for node in program.graph.find_nodes(op="call_function", target=_aten.hardtanh.default):
+        if node.args[1:] == (0.0, 6.0):
+            node.target, node.args = _aten.relu6.default, node.args[:1]
+
+
 def refuse_silent_faults(program: torch.export.ExportedProgram) -> None:
     """Refuse the ops that coremltools converts without an error into something else.
 

@@ -1,0 +1,62 @@
+"""Ranges of activations, observed in a written package by the reference executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from mobilesdk.core.contract import Contract
+from mobilesdk.core.step import Samples
+from mobilesdk.coreml.executor import Executable, use_threads
+from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.precision import Precision
+from mobilesdk.numerics.ranges import RangeObserver
+
+
+def observe_ranges(
+    package: Path,
+    contract: Contract,
+    samples: Samples,
+    values: Mapping[str, str],
+    kind: Literal["minmax", "percentile"],
+    *,
+    threads: int,
+    progress: Callable[[int], None],
+) -> dict[str, tuple[float, float]]:
+    """Run a package on every sample; values are looked at as they come, and not kept.
+
+    Args:
+        package: With float activations.
+        contract: Its inputs.
+        samples: All of them are used.
+        values: Name of each value to observe → name that its range goes by; several may share one.
+        kind: How a range follows from the values.
+        threads: How many threads may be used.
+        progress: Called with the number of samples done.
+
+    Returns:
+        Range by the name that it goes by: lower end, upper end.
+
+    Raises:
+        StepFailed: There are no samples, or a value is not finite.
+        UnsupportedProgram: The package has operations whose results cannot be known.
+    """
+    use_threads(threads)
+    executable = Executable(Package(package), None, Precision())
+    observers = {name: RangeObserver(kind) for name in values.values()}
+
+    for index, sample in enumerate(samples):
+
+        def look(_type: str, operation: str, name: str, value: NDArray[Any]) -> None:
+            if name in values:
+                observers[values[name]].update(value, operation, index)  # noqa: B023  run at once
+
+        inputs = {spec.name: sample[spec.name] for spec in contract.inputs}
+        for name, value in inputs.items():
+            look("", name, name, value)
+        executable.predict(inputs, trace=look)
+        progress(index + 1)
+    return {name: observer.range() for name, observer in observers.items()}
