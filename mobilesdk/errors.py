@@ -31,8 +31,32 @@ The code of each class is a heading in ``docs/errors.md``; ``mobilesdk explain C
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar, Self
+
+
+@dataclass(frozen=True)
+class VariantFailure:
+    """What a person has to know about a variant that could not be built.
+
+    Attributes:
+        model: Name of the model.
+        target: Name of the target.
+        step: The step that failed first.
+        code: Of its error.
+        message: What happened.
+        hint: What to do now.
+        exit_code: Of its error.
+    """
+
+    model: str
+    target: str
+    step: str
+    code: str
+    message: str
+    hint: str
+    exit_code: int
 
 
 class MobileSDKError(Exception):
@@ -44,6 +68,7 @@ class MobileSDKError(Exception):
         log_helps: Whether the log of the step that raised it says more than the message.
         message: What happened.
         hint: What to do now.
+        failures: The variants that it left unbuilt, where it ends a build that had begun.
     """
 
     code: ClassVar[str] = "internal"
@@ -54,6 +79,7 @@ class MobileSDKError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.failures: tuple[VariantFailure, ...] = ()
 
     def __str__(self) -> str:
         lines = [self.message]

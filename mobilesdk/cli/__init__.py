@@ -10,12 +10,13 @@ import json
 import signal
 import sys
 import traceback
+from dataclasses import asdict
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
-from mobilesdk.errors import MobileSDKError, UnknownName, UsageError
+from mobilesdk.errors import MobileSDKError, PlanRefused, UnknownName, UsageError
 
 COMMANDS = ("build", "cache", "doctor", "explain", "inspect", "plan", "targets", "verify")
 _INTERRUPTED = 128 + signal.SIGINT
@@ -95,8 +96,18 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _leave(error: MobileSDKError, *, as_json: bool) -> NoReturn:
     if as_json:
-        print_json({"error": error.to_json(), "exit_code": error.exit_code})
+        print_json(_as_json(error))
     sys.exit(error.exit_code)
+
+
+def _as_json(error: MobileSDKError) -> dict[str, Any]:
+    """Give an error for machines, with the parts that some have besides."""
+    value: dict[str, Any] = {"error": error.to_json(), "exit_code": error.exit_code}
+    if error.failures:
+        value["failures"] = [asdict(failure) for failure in error.failures]
+    if isinstance(error, PlanRefused):
+        value["problems"] = list(error.problems)
+    return value
 
 
 def print_json(value: Any) -> None:

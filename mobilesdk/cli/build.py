@@ -28,15 +28,21 @@ def command(
     from mobilesdk.cli import print_json
     from mobilesdk.cli.progress import BuildProgress
     from mobilesdk.cli.tables import print_result
-    from mobilesdk.report.junit import junit_xml
+    from mobilesdk.errors import MobileSDKError
+    from mobilesdk.report.junit import error_xml, junit_xml
 
-    with BuildProgress() as progress:
-        result = api.build(
-            **options,
-            time_limit_s=time_limit,
-            memory_limit_bytes=int(memory_limit * 1e9),
-            listener=progress.listen,
-        )
+    try:
+        with BuildProgress() as progress:
+            result = api.build(
+                **options,
+                time_limit_s=time_limit,
+                memory_limit_bytes=int(memory_limit * 1e9),
+                listener=progress.listen,
+            )
+    except MobileSDKError as error:
+        if junit is not None:
+            write_file(junit, error_xml(error))
+        raise
     if junit is not None:
         messages = {(f.model, f.target): f.message for f in result.failures}
         write_file(junit, junit_xml(result.manifest, messages))

@@ -13,6 +13,7 @@ from mobilesdk.errors import (
     OutputExists,
     PlanRefused,
     ToolchainMissing,
+    VariantFailure,
     WriteFailed,
 )
 from mobilesdk.pipeline.assemble import Assembler
@@ -24,18 +25,6 @@ from mobilesdk.pipeline.reading import Reader, ReadModel
 from mobilesdk.pipeline.request import BuildRequest
 from mobilesdk.pipeline.schedule import Listener, Schedule
 from mobilesdk.pipeline.task_graph import Graph
-
-
-class VariantFailure(Frozen):
-    """What a person has to know about a variant that could not be built."""
-
-    model: str
-    target: str
-    step: str
-    code: str
-    message: str
-    hint: str
-    exit_code: int
 
 
 class BuildResult(Frozen):
@@ -186,9 +175,16 @@ def _failed_variants(assembler: Assembler, graph: Graph) -> tuple[VariantFailure
         )
     if len(found) < len(graph.variants):
         return tuple(found)
+    error = _sum_up(errors, found)
+    error.failures = tuple(found)
+    raise error
+
+
+def _sum_up(errors: list[MobileSDKError], failures: list[VariantFailure]) -> MobileSDKError:
+    """Give the one error that all variants share, or one that lists theirs."""
     if len({id(error) for error in errors}) == 1:
-        raise errors[0]
+        return errors[0]
     worst = max(errors, key=lambda error: error.exit_code)
-    lines = [f"{f.model} for {f.target}, {f.step}: {f.message} ({f.hint})" for f in found]
+    lines = [f"{f.model} for {f.target}, {f.step}: {f.message} ({f.hint})" for f in failures]
     message = "\n  - ".join(["No variant could be built:", *lines])
-    raise type(worst).restore(message, "each line says what to do.")
+    return type(worst).restore(message, "each line says what to do.")

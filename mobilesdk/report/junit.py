@@ -6,12 +6,13 @@ import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from mobilesdk.bundle.manifest import Manifest, Variant
+from mobilesdk.errors import MobileSDKError, PlanRefused
 
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(manifest: Manifest, messages: dict[tuple[str, str], str]) -> bytes:
-    """Give the XML.
+    """Give the XML for a bundle that was written.
 
     A gate that failed is a failure, a gate without a figure is skipped, a variant that could not
     be built is an error.
@@ -20,7 +21,7 @@ def junit_xml(manifest: Manifest, messages: dict[tuple[str, str], str]) -> bytes
         manifest: Of the bundle that was written.
         messages: (model, target) → what a failed step said.
     """
-    root = Element("testsuites", name="mobilesdk build")
+    root = _root()
     entries = {model.name: model for model in manifest.models}
     for name in dict.fromkeys([*entries, *(failure.model for failure in manifest.failures)]):
         suite = SubElement(root, "testsuite", name=name)
@@ -31,6 +32,33 @@ def junit_xml(manifest: Manifest, messages: dict[tuple[str, str], str]) -> bytes
                 case = _case(suite, name, failure.target, failure.step)
                 text = messages.get((name, failure.target), failure.code)
                 _outcome(case, "error", failure.code, text)
+    return _finished(root)
+
+
+def error_xml(error: MobileSDKError) -> bytes:
+    """Give the XML for a build that wrote no bundle: an error for all that kept it from that."""
+    root = _root()
+    for name in dict.fromkeys(failure.model for failure in error.failures):
+        suite = SubElement(root, "testsuite", name=name)
+        for failure in error.failures:
+            if failure.model == name:
+                case = _case(suite, name, failure.target, failure.step)
+                _outcome(case, "error", failure.code, f"{failure.message}\n{failure.hint}")
+    if not error.failures:
+        suite = SubElement(root, "testsuite", name="build")
+        problems = error.problems if isinstance(error, PlanRefused) else (error.message,)
+        for number, problem in enumerate(problems, start=1):
+            case = SubElement(suite, "testcase", classname="build", name=f"problem {number}")
+            _outcome(case, "error", error.code, f"{problem}\n{error.hint}")
+    return _finished(root)
+
+
+def _root() -> Element:
+    return Element("testsuites", name="mobilesdk build")
+
+
+def _finished(root: Element) -> bytes:
+    for suite in root:
         _count(suite)
     _count(root)
     indent(root)

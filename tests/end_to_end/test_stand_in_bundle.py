@@ -139,8 +139,13 @@ def test_nothing_is_written_when_no_variant_can_be(build, command_line, how, cod
 
 def test_several_failures_are_all_named_and_the_highest_exit_code_wins(build, command_line):
     targets = [command_line.target(how, how=how) for how in ("refuse", "crash")]
-    result = build(*targets)
+    junit = command_line.folder / "junit.xml"
+    result = build(*targets, arguments=["--json", "--junit", junit])
     assert result.code == 6
+    failures = {each["target"]: each["code"] for each in result.json["failures"]}
+    assert failures == {"refuse": "conversion-failed", "crash": "worker-crashed"}
+    assert 'errors="2"' in junit.read_text()
+    assert "SIGABRT" in junit.read_text()
     assert "it is not to be" in result.err
     assert "SIGABRT" in result.err
     assert not (command_line.folder / "bundle").exists()

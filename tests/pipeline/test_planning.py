@@ -65,9 +65,12 @@ def test_every_problem_is_told_at_once(plan, command_line):
 
 def test_a_build_refuses_a_plan_with_problems(build, command_line):
     targets = [command_line.target(name, note="refused") for name in ("refused", "second")]
-    result = build(*targets)
+    junit = command_line.folder / "junit.xml"
+    result = build(*targets, arguments=["--json", "--junit", junit])
     assert result.code == 2
     assert "The plan has 2 problem(s):" in result.err
+    assert len(result.json["problems"]) == 2
+    assert junit.read_text().count("it stores no notes") == 2
     assert not (command_line.folder / "bundle").exists()
 
 
