@@ -38,7 +38,8 @@ class OutputParity(Frozen):
         cosine: Mean over samples of the cosine between float and artifact.
         cosine_min: Its smallest value.
         kl: Mean KL(float || artifact) of the softmaxes, nats.
-        top1_agreement: Share of samples with the same best class; of equal elements for ids.
+        equality: Mean over samples of the share of equal elements, of integers.
+        top1_agreement: Share of samples with the same best class.
         top5_agreement: Share of samples whose best class is among the artifact's five best.
     """
 
@@ -49,6 +50,7 @@ class OutputParity(Frozen):
     cosine: Estimate | None = None
     cosine_min: Estimate | None = None
     kl: Estimate | None = None
+    equality: Estimate | None = None
     top1_agreement: Estimate | None = None
     top5_agreement: Estimate | None = None
 

@@ -139,8 +139,9 @@ def equality(reference: NDArray[Any], artifact: NDArray[Any]) -> Floats:
     Returns:
         ``[N]``, each in 0 … 1.
     """
-    true, seen = _pair(reference, artifact)
-    share: Floats = (true == seen).mean(axis=1, dtype=np.float64)
+    _pair(reference, artifact)
+    same = reference == artifact  # not as float64, which has no place for every 64-bit integer
+    share: Floats = same.reshape(len(same), -1).mean(axis=1, dtype=np.float64)
     return share
 
 

@@ -1,8 +1,9 @@
 """Budgets: how far an artifact may be from the float model, and how large it may be.
 
-Limits stand in tables by kind of output. ``[budget.any]`` holds for every output whose values are
-numbers; the table of a kind adds limits for its outputs and replaces those of ``any`` that it
-repeats. A table takes only the limits that can have a figure for its kind.
+Limits stand in tables by kind of output. ``[budget.any]`` holds for every output; the table of a
+kind adds limits for its outputs and replaces those of ``any`` that it repeats. A table takes only
+the limits that can have a figure for its kind. Whether an output is held to a limit follows from
+its type as well: integers are equal or not, and only their equality says how near they are.
 """
 
 from __future__ import annotations
@@ -18,24 +19,26 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class ValueBudget(Frozen):
-    """Limits for outputs that are numbers.
+    """Limits for outputs of any kind.
 
     Attributes:
         min_sqnr_db: Signal-to-quantization-noise ratio over all samples, decibels.
         max_abs_error: Largest absolute difference of two elements, in the unit of the output.
         min_cosine: Mean over samples of the cosine between float and artifact, -1 … 1.
+        min_equality: Share of equal elements of an output of integers, 0 … 1.
     """
 
     min_sqnr_db: float | None = None
     max_abs_error: Annotated[float, Field(ge=0.0)] | None = None
     min_cosine: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
+    min_equality: Share | None = None
 
 
 class ClassBudget(ValueBudget):
-    """Limits for outputs that are scores of classes along the last axis, or ids.
+    """Limits for outputs that are scores of classes along the last axis.
 
     Attributes:
-        min_top1_agreement: Share of samples with the same best class (with the same ids), 0 … 1.
+        min_top1_agreement: Share of samples with the same best class, 0 … 1.
         min_top5_agreement: Share of samples whose best class is among the artifact's five best.
         max_kl: Mean Kullback-Leibler divergence KL(float || artifact) of the softmaxes, nats.
     """

@@ -93,10 +93,17 @@ def _nest(
         return nested, [Problem((*at, name), error.message.rstrip("."), error.hint.rstrip("."))]
     if plugin_class is None:
         return nested, []
-    value, problems = validate(plugin_class, rest, at, also=own)
+    value, problems = validate(plugin_class, rest, at, also=_beside(plugin_class, own))
     if value is not None:
         nested[field] = value.model_dump(mode="json")
     return nested, problems
+
+
+def _beside(plugin_class: type[Frozen], own: Collection[str]) -> Collection[str]:
+    """Give the keys that a table may have beside those of its plug-in."""
+    if issubclass(plugin_class, ExportOptions) and not plugin_class.takes_fallback:
+        return [key for key in own if key != "fallback"]
+    return own
 
 
 def _fallback_problems(document: Document) -> Iterator[Problem]:

@@ -15,11 +15,16 @@ _FIGURES = {
     "min_sqnr_db": ("sqnr_db", "dB"),
     "max_abs_error": ("max_abs_error", ""),
     "min_cosine": ("cosine", ""),
+    "min_equality": ("equality", "ratio"),
     "min_top1_agreement": ("top1_agreement", "ratio"),
     "min_top5_agreement": ("top5_agreement", "ratio"),
     "max_kl": ("kl", "nats"),
 }
 """Limit → the figure of `OutputParity` that it is about, and its unit."""
+
+_FLOATS = frozenset({"float32", "float16"})
+_OF_INTEGERS = frozenset({"min_equality"})
+_MEASURED_ON_INTEGERS = _OF_INTEGERS | {"max_abs_error"}
 
 
 def judge(
@@ -31,8 +36,9 @@ def judge(
 ) -> tuple[Gate, ...]:
     """Check every limit of a budget that applies to a model.
 
-    The limits of ``[budget.any]`` apply to outputs of floating-point numbers; on ids they would
-    mean nothing. A limit without a figure is ``not_evaluated``, never ``passed``.
+    Of ``[budget.any]``, ``min_equality`` applies to outputs of integers, and the other limits to
+    those of floating-point numbers. A limit without a figure is ``not_evaluated``, never
+    ``passed``.
 
     Args:
         budget: Of the profile.
@@ -46,8 +52,7 @@ def judge(
     """
     gates = list(_size_gates(budget, artifact_size_bytes, float_size_bytes))
     for spec in contract.outputs:
-        is_float = spec.dtype in ("float32", "float16")
-        limits = (budget.of_any() if is_float else {}) | budget.of_kind(spec.kind)
+        limits = _limits(budget, spec)
         gates += [
             _output_gate(name, limits[name], spec, parity) for name in _FIGURES if name in limits
         ]
@@ -93,6 +98,17 @@ def verification(
     if run_by == "runtime":
         return Verification.VERIFIED_ON_HOST
     return Verification.VERIFIED_BY_REFERENCE
+
+
+def _limits(budget: Budget, spec: OutputSpec) -> dict[str, float]:
+    """Give the limits that an output is held to: integers have no SQNR, cosine or best class."""
+    of_any, of_kind = budget.of_any(), budget.of_kind(spec.kind)
+    if spec.dtype in _FLOATS:
+        limits = of_any | of_kind
+        return {name: limit for name, limit in limits.items() if name not in _OF_INTEGERS}
+    of_any = {name: limit for name, limit in of_any.items() if name in _OF_INTEGERS}
+    of_kind = {name: limit for name, limit in of_kind.items() if name in _MEASURED_ON_INTEGERS}
+    return of_any | of_kind
 
 
 def _size_gates(budget: Budget, size_bytes: int, float_size_bytes: int) -> Iterator[Gate]:

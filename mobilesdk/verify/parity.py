@@ -87,7 +87,7 @@ def _compare_output(spec: OutputSpec, true: NDArray[Any], seen: NDArray[Any]) ->
         if spec.kind in _CLASSES and true.ndim > 1 and true.shape[-1] > 1:
             found |= _class_figures(true, seen)
     else:
-        found["top1_agreement"] = _mean(_per_sample(metrics.equality, true, seen))
+        found["equality"] = _agreement(_per_sample(metrics.equality, true, seen))
     return OutputParity(name=spec.name, kind=spec.kind, **found)
 
 

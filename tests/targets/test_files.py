@@ -181,6 +181,18 @@ def test_fallback_is_a_fault_where_the_phone_decides(folder, name):
     assert "the phone decides; leave it out" in str(fault)
 
 
+@pytest.mark.parametrize(
+    ("name", "takes_it"), [("android-gpu", False), ("apple-ane", False), ("ios-executorch", True)]
+)
+def test_fallback_is_suggested_where_it_can_stand(folder, name, takes_it):
+    text = (shipped_folder() / f"{name}.toml").read_text()
+    (folder / f"{name}.toml").write_text(text.replace("[export]\n", "[export]\nsundry = 1\n"))
+    (fault,) = check_file(folder / f"{name}.toml")
+    assert "unknown key" in fault.message
+    assert "allow_partial" in fault.hint
+    assert ("fallback" in fault.hint) is takes_it
+
+
 def test_a_table_allows_fallback_and_partial_compression(folder):
     text = TARGET.replace(
         'fallback = "forbid"',

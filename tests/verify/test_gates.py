@@ -129,11 +129,40 @@ def test_the_table_of_a_kind_replaces_limits_of_any_and_adds_to_them():
     ]
 
 
-def test_limits_of_any_mean_nothing_for_ids_and_those_of_their_kind_do():
-    budget = Budget(any=AnyBudget(min_sqnr_db=30.0), tokens=ClassBudget(min_top1_agreement=0.99))
-    of = contract("tokens", "int64")
-    gate = only(gates(budget, parity("tokens", top1_agreement=0.98), of))
-    assert (gate.name, gate.verdict) == ("min_top1_agreement", "failed")
+INTEGERS = Budget(
+    any=AnyBudget(min_sqnr_db=30.0, max_abs_error=0.0, min_equality=1.0),
+    tokens=ClassBudget(min_top1_agreement=0.99, min_equality=0.9),
+    mask=ValueBudget(max_abs_error=2.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "figures", "expected"),
+    [
+        ("other", {"equality": 1.0}, {"min_equality": (1.0, "passed")}),
+        ("other", {"equality": 0.99}, {"min_equality": (1.0, "failed")}),
+        ("tokens", {"equality": 0.95}, {"min_equality": (0.9, "passed")}),
+        ("tokens", {"equality": 0.85}, {"min_equality": (0.9, "failed")}),
+        (
+            "mask",
+            {"equality": 1.0, "max_abs_error": 3.0},
+            {"min_equality": (1.0, "passed"), "max_abs_error": (2.0, "failed")},
+        ),
+    ],
+)
+def test_integers_are_held_to_equality_and_to_no_limit_for_floats(kind, figures, expected):
+    found = gates(INTEGERS, parity(kind, **figures), contract(kind, "int64"))
+    assert {gate.name: (gate.limit, gate.verdict) for gate in found} == expected
+
+
+def test_floats_are_not_held_to_equality():
+    names = {gate.name for gate in gates(INTEGERS, parity("tokens"), contract("tokens"))}
+    assert names == {"min_sqnr_db", "max_abs_error", "min_top1_agreement"}
+
+
+def test_integers_that_were_not_run_are_not_evaluated():
+    gate = only(gates(INTEGERS, None, contract("other", "int32")))
+    assert (gate.name, gate.verdict) == ("min_equality", "not_evaluated")
 
 
 def test_size_comes_first_then_outputs_in_a_fixed_order():

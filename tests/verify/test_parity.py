@@ -86,8 +86,20 @@ def test_figures_follow_the_kind_of_output():
     assert vector.top1_agreement is None
     assert words.top1_agreement.value == 1.0
     assert ids.sqnr_db is None
-    assert ids.top1_agreement.value == pytest.approx(1 - 1 / 80)
+    assert ids.top1_agreement is None
+    assert ids.equality.value == pytest.approx(1 - 1 / 80)
+    assert vector.equality is words.equality is None
     assert ids.max_abs_error.value == 1.0
+
+
+def test_integers_that_are_equal_in_every_sample_have_an_exact_interval():
+    ids = np.arange(SAMPLES)[:, None] + 2**62
+    spec = contract(ids=("other", "int64"))
+    same = only(compare(spec, {"ids": ids}, {"ids": ids}))
+    assert same.equality.value == 1.0
+    assert same.equality.interval == pytest.approx((0.9119, 1.0), abs=1e-4)
+    one_off = ids + (np.arange(SAMPLES)[:, None] == 7)  # no float64 tells them apart
+    assert only(compare(spec, {"ids": ids}, {"ids": one_off})).equality.value == 1 - 1 / SAMPLES
 
 
 def test_few_classes_have_no_top_5_and_one_column_no_classes():
