@@ -141,17 +141,17 @@ def _share(variant: Variant) -> str:
 
 
 def _parity_cells(parity: ParityReport | None) -> tuple[str, str]:
-    """Give the SQNR and the agreement (or the cosine) of the worst output."""
+    """Give the SQNR and the agreement, equality or cosine of the worst output."""
     outputs = () if parity is None else parity.outputs
     if not outputs:
         return "–", "–"
     worst = min(outputs, key=lambda output: _value(output.sqnr_db, float("inf")))
     sqnr = "–" if worst.sqnr_db is None else format_decibels(worst.sqnr_db.value)
-    top1 = worst.top1_agreement
-    if top1 is None:
+    share = worst.top1_agreement or worst.equality
+    if share is None:
         return sqnr, f"cosine {_value(worst.cosine, float('nan')):.4f}"
-    low, high = top1.interval or (top1.value, top1.value)
-    return sqnr, f"{format_ratio(top1.value)} ({100 * low:.1f}–{100 * high:.1f})"
+    low, high = share.interval or (share.value, share.value)
+    return sqnr, f"{format_ratio(share.value)} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _value(estimate: Estimate | None, missing: float) -> float:
