@@ -125,11 +125,16 @@ class CommandLine:
         path.write_text(
             f'schema_version = 1\nid = "{name}"\ntitle = "a target"\n'
             '[device]\nplatform = "android"\nmin_os = "8.0"\naccelerator = "xnnpack"\n'
-            '[match]\npriority = 1\nany = [{ os_min = "8.0" }]\n'
+            f'[match]\npriority = {_rank(name)}\nany = [{{ os_min = "8.0" }}]\n'
             f'[export]\nformat = "plain"\n{options}'
             f'[profiles]\ndefault = "{profile}"\n'
         )
         return path
+
+
+def _rank(name):
+    """Give each target a priority of its own, so that they come in the order of their names."""
+    return -int.from_bytes(name.encode()[:7].ljust(7, b"\0"))
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ def command(*, files: tuple[Path, ...], as_json: bool) -> int:
 def _check(files: tuple[Path, ...], *, as_json: bool) -> int:
     from mobilesdk.cli import print_json
     from mobilesdk.errors import InvalidTarget
-    from mobilesdk.targets import check_file
+    from mobilesdk.targets import check_files
 
-    faults = [fault for path in files for fault in check_file(path)]
+    faults = check_files(files)
     if as_json:
         print_json([fault.model_dump(mode="json") for fault in faults])
     else:

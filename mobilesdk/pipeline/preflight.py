@@ -11,6 +11,7 @@ from mobilesdk.bundle.manifest import MANIFEST_NAME
 from mobilesdk.errors import (
     InvalidDataset,
     InvalidModel,
+    InvalidTarget,
     MobileSDKError,
     OutputExists,
     ToolchainMissing,
@@ -21,7 +22,14 @@ from mobilesdk.errors import (
 from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest, frontend_for
 from mobilesdk.plugins import Tool, exporter, frontend, runtime
-from mobilesdk.targets import Target, find_targets, load_profile, load_target, shipped
+from mobilesdk.targets import (
+    Target,
+    find_targets,
+    load_profile,
+    load_target,
+    priority_faults,
+    shipped,
+)
 
 
 @dataclass
@@ -114,16 +122,20 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 
 
 def _find_targets(request: BuildRequest, found: Preflight) -> None:
+    loaded: list[tuple[Target, Path]] = []
     for name in request.targets or shipped():
         try:
             for path in find_targets(name):
-                found.targets.append((load_target(path), path.parent))
+                loaded.append((load_target(path), path))  # noqa: PERF401  partial on error
         except UsageError as error:
             found.note(error)
-    names = [target.id for target, _ in found.targets]
+    names = [target.id for target, _ in loaded]
     for name in sorted({name for name in names if names.count(name) > 1}):
         found.note(UsageError(f"Two targets are named {name!r}.", hint="rename one of them."))
-    found.targets.sort(key=lambda pair: (-pair[0].match.priority, pair[0].id))
+    for fault in priority_faults(loaded):
+        found.note(InvalidTarget(f"{fault}."))
+    loaded.sort(key=lambda pair: (-pair[0].match.priority, pair[0].id))
+    found.targets.extend((target, path.parent) for target, path in loaded)
     for target, beside in found.targets:
         for profile in target.profiles.named().values():
             _check_profile(profile, target, beside, found)

@@ -4,6 +4,7 @@ from mobilesdk.targets.budget import AnyBudget, Budget, ClassBudget, ValueBudget
 from mobilesdk.targets.faults import Fault
 from mobilesdk.targets.files import (
     check_file,
+    check_files,
     find_targets,
     load_profile,
     load_target,
@@ -12,6 +13,7 @@ from mobilesdk.targets.files import (
     shipped_folder,
 )
 from mobilesdk.targets.match import Match, MatchRule
+from mobilesdk.targets.priorities import priority_faults
 from mobilesdk.targets.profile import CompressStep, Profile
 from mobilesdk.targets.schemas import schemas
 from mobilesdk.targets.target import (
@@ -42,10 +44,12 @@ __all__ = [
     "Unsupported",
     "ValueBudget",
     "check_file",
+    "check_files",
     "find_targets",
     "load_profile",
     "load_target",
     "load_targets",
+    "priority_faults",
     "schemas",
     "shipped",
     "shipped_folder",

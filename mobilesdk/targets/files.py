@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mobilesdk.errors import UnknownName, UsageError
 from mobilesdk.targets.checks import check_profile, check_target
 from mobilesdk.targets.faults import Fault, Problem, dotted, refuse
 from mobilesdk.targets.lines import KeyPath, line_of, locate
+from mobilesdk.targets.priorities import priority_faults
 from mobilesdk.targets.profile import Profile
 from mobilesdk.targets.target import Target
 
@@ -87,10 +89,11 @@ def load_targets(reference: str | None = None) -> list[tuple[Target, Path]]:
     """
     paths = find_targets(str(shipped_folder()) if reference is None else reference)
     results = [(path, *_target(path)) for path in paths]
-    faults = [fault for _, _, found in results for fault in found]
+    loaded = [(target, path) for path, target, _ in results if target is not None]
+    faults = [fault for _, _, found in results for fault in found] or priority_faults(loaded)
     if faults:
         raise refuse(faults)
-    return [(target, path.parent) for path, target, _ in results if target is not None]
+    return [(target, path.parent) for target, path in loaded]
 
 
 def load_profile(name: str, beside: Path | None = None) -> Profile:
@@ -113,6 +116,19 @@ def load_profile(name: str, beside: Path | None = None) -> Profile:
     return profile
 
 
+def check_files(paths: Sequence[Path]) -> list[Fault]:
+    """Find every fault of files and folders, as `check_file` does.
+
+    Besides, no target may have the priority of another one among them or of a shipped one, because
+    they can be built into one bundle.
+    """
+    faults = [fault for path in paths for fault in check_file(path)]
+    files = {file.resolve(): file for path in paths for file in _target_files(path)}
+    own = [(target, file) for file in files.values() if (target := _target(file)[0]) is not None]
+    others = [(load_target(name), shipped_folder() / f"{name}.toml") for name in shipped()]
+    return sorted([*faults, *priority_faults(own, others)], key=lambda fault: fault.place)
+
+
 def check_file(path: Path) -> list[Fault]:
     """Find every fault of a file, or of all files of a folder and of its ``profiles``.
 
@@ -125,6 +141,13 @@ def check_file(path: Path) -> list[Fault]:
         return [fault for file in files for fault in check_file(file)]
     is_profile = path.resolve().parent.name == PROFILES
     return _profile(path)[1] if is_profile else _target(path)[1]
+
+
+def _target_files(path: Path) -> list[Path]:
+    """List the files of targets that a path means."""
+    if path.is_dir():
+        return [] if path.resolve().name == PROFILES else sorted(path.glob("*.toml"))
+    return [path] if path.is_file() and path.resolve().parent.name != PROFILES else []
 
 
 def _profile_files(beside: Path | None) -> dict[str, Path]:

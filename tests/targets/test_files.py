@@ -450,7 +450,8 @@ def test_references_are_names_files_or_folders(folder):
         find_targets("android-gpuu")
     with pytest.raises(UsageError, match="no target files"):
         find_targets(str(folder.parent / "plugins"))
-    (folder / "phone2.toml").write_text(TARGET.replace('"phone"', '"phone2"'))
+    second = TARGET.replace('"phone"', '"phone2"').replace("priority = 5", "priority = 6")
+    (folder / "phone2.toml").write_text(second)
     with pytest.raises(UsageError, match="2 targets"):
         load_target(folder)
 
