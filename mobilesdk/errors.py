@@ -19,6 +19,7 @@
     │   ├── DelegationRefused          ops outside the delegate where the target forbids that
     │   ├── ArtifactInvalid            the written file does not load, run or hold what it should
     │   ├── UnsupportedProgram         an ML Program with operations that the reference lacks
+    │   ├── LimitExceeded              a run of an ML Program that takes more than it may
     │   ├── WorkerCrashed              the worker ended by a signal or without a result
     │   ├── WorkerTimedOut             the worker exceeded its time limit
     │   ├── WorkerOutOfMemory          the worker exceeded its memory limit
@@ -213,6 +214,12 @@ class UnsupportedProgram(StepFailed):
     """An ML Program with operations or arguments that the reference executor does not know."""
 
     code = "unsupported-program"
+
+
+class LimitExceeded(StepFailed):
+    """A run of an ML Program would take a larger tensor or more operations than it may."""
+
+    code = "limit-exceeded"
 
 
 class WorkerCrashed(StepFailed):

@@ -19,11 +19,13 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from mobilesdk.coreml.run_limits import RunLimits
+
 if TYPE_CHECKING:
     from mobilesdk.coreml.executor import Executable
     from mobilesdk.coreml.precision import Mode
 
-__all__ = ["load"]
+__all__ = ["RunLimits", "load"]
 
 
 def load(
@@ -32,6 +34,7 @@ def load(
     function: str | None = None,
     precision: Mode = "declared",
     accumulation: int | None = None,
+    limits: RunLimits | None = None,
 ) -> Executable:
     """Load a function of a Core ML package for execution.
 
@@ -42,10 +45,12 @@ def load(
             ``float32``: float16 declarations ignored, to tell conversion from rounding;
             ``float16_accumulation``: sums of products rounded to float16 on the way.
         accumulation: Products between two roundings; only with ``float16_accumulation``.
+        limits: What a run may take; those of `RunLimits` if not given.
 
     Raises:
         FileRejected: The package is damaged or hostile.
         UnsupportedProgram: It has operations or arguments that are not known; names all of them.
+        LimitExceeded: A declared tensor is larger than the limits allow.
         UsageError: There is no such function or precision.
         ToolchainMissing: torch is not installed.
     """
@@ -63,4 +68,5 @@ def load(
         raise ToolchainMissing(
             "Execution of ML Programs needs torch.", hint="pip install 'mobilesdk[torch]'"
         ) from error
-    return Executable(Package(Path(path)), function, Precision(precision, accumulation))
+    chosen = Precision(precision, accumulation)
+    return Executable(Package(Path(path)), function, chosen, limits or RunLimits())

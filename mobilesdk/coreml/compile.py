@@ -10,10 +10,10 @@ from mobilesdk.coreml.constexpr import is_constexpr
 from mobilesdk.coreml.interpret import FAULTS, Argument, CompiledBlock, Source, Step
 from mobilesdk.coreml.literals import Literals
 from mobilesdk.coreml.ops.arguments import AS_IS, MAY_BE_LARGE
-from mobilesdk.coreml.ops.registry import BLOCK_SIZE, RESULTS, Op, find, find_blocked
+from mobilesdk.coreml.ops.registry import BLOCK_SIZE, LIMIT, RESULTS, Op, find, find_blocked
 from mobilesdk.coreml.precision import Precision
-from mobilesdk.coreml.program import Block, NamedType, Operation, Value
-from mobilesdk.coreml.results import ResultCheck
+from mobilesdk.coreml.program import Block, NamedType, Operation, TensorType, Value
+from mobilesdk.coreml.results import ResultCheck, check_declared
 from mobilesdk.errors import ArtifactInvalid, FileRejected
 
 Scope = dict[str, int]
@@ -27,10 +27,13 @@ def is_constant(operation: Operation) -> bool:
 class Compiler:
     """Turns the blocks of one function into steps."""
 
-    def __init__(self, literals: Literals, ios: int, precision: Precision) -> None:
+    def __init__(
+        self, literals: Literals, ios: int, precision: Precision, max_elements: int
+    ) -> None:
         self._literals = literals
         self._ios = ios
         self._precision = precision
+        self._max_elements = max_elements
         self.slot_count = 0
 
     def block(self, block: Block, inputs: tuple[NamedType, ...], outer: Scope) -> CompiledBlock:
@@ -43,6 +46,7 @@ class Compiler:
 
         Raises:
             FileRejected: It uses a name that is not defined before.
+            LimitExceeded: A result is declared larger than the limit.
             ArtifactInvalid: A constant argument is not what the operation takes.
         """
         scope = dict(outer)
@@ -79,14 +83,20 @@ class Compiler:
             step.known[RESULTS] = tuple(output.type for output in operation.outputs)
         if BLOCK_SIZE in meaning.supplied:
             step.known[BLOCK_SIZE] = self._precision.block_size
+        if LIMIT in meaning.supplied:
+            step.known[LIMIT] = self._max_elements
         step.outputs = tuple(
-            (self._define(output.name, scope), self._check(meaning, output))
+            (self._define(output.name, scope), self._check(operation, meaning, output))
             for output in operation.outputs
         )
         return step
 
-    def _check(self, meaning: Op, output: NamedType) -> ResultCheck:
-        return ResultCheck(output, self._precision, exact=meaning.kind != "float")
+    def _check(self, operation: Operation, meaning: Op, output: NamedType) -> ResultCheck:
+        if isinstance(output.type, TensorType):
+            where = f"{operation.type} {operation.name}"
+            check_declared(where, output.type, self._max_elements)
+        exact = meaning.kind != "float"
+        return ResultCheck(output, self._precision, self._max_elements, exact=exact)
 
     def _meaning(self, operation: Operation) -> Op:
         meaning = find(operation.type, self._ios)

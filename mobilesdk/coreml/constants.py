@@ -100,7 +100,7 @@ class Constants:
                 return given
             arguments[parameter] = given
         found = decoder(operation.type, bindings)
-        faults = found.faults(arguments)
+        faults = found.faults(arguments) or _size_faults(operation, arguments)
         if faults:
             return tuple(faults)
         results = found.decode(arguments)
@@ -158,6 +158,17 @@ class Constants:
             shape = value.type.static_shape()
             return blob.read(value.content.offset, value.type.element, shape)
         return np.array(value.text())
+
+
+def _size_faults(operation: Operation, arguments: dict[str, NDArray[Any]]) -> list[str]:
+    """Hold tables of vectors to the declared size: a small file may stand for any number."""
+    table = arguments.get("lut")
+    indices = arguments.get("indices", arguments.get("indices_mask"))
+    of = operation.outputs[0].type
+    if table is None or indices is None or table.ndim < 2 or not isinstance(of, TensorType):
+        return []
+    count, declared = indices.size * table.shape[-1], prod(of.static_shape())
+    return [] if count == declared else [f"{count} elements where {declared} are declared"]
 
 
 def _bindings(operation: Operation) -> dict[str, str | Value]:

@@ -23,7 +23,8 @@ from mobilesdk.coreml.ops.state import State
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.precision import Precision, carry, hand_out, round_float16
 from mobilesdk.coreml.program import NamedType, Operation, StateType, TensorType, ValueType
-from mobilesdk.coreml.results import ResultCheck
+from mobilesdk.coreml.results import ResultCheck, check_declared
+from mobilesdk.coreml.run_limits import RunLimits
 from mobilesdk.coreml.scan import ios_version, scan
 from mobilesdk.errors import FileRejected, UnknownName, UnsupportedProgram, UsageError
 
@@ -40,6 +41,7 @@ class Executable:
     Attributes:
         function: Its name.
         precision: How arithmetic is done.
+        limits: What a run may take.
         inputs: What `predict` takes, as the model describes it.
         outputs: What `predict` gives.
         input_names: Names of the inputs that are no states, in the order of the program.
@@ -48,13 +50,20 @@ class Executable:
         non_finite: Operations of the last run that made non-finite values from finite ones.
     """
 
-    def __init__(self, package: Package, function: str | None, precision: Precision) -> None:
+    def __init__(
+        self,
+        package: Package,
+        function: str | None,
+        precision: Precision,
+        limits: RunLimits = RunLimits(),  # noqa: B008  # frozen
+    ) -> None:
         """Check and compile a function; see `mobilesdk.coreml.load`."""
         model = package.model
         self.function = function or model.default_function
         if self.function not in model.program.functions:
             raise UnknownName("function", self.function, model.program.functions)
         self.precision = precision
+        self.limits = limits
         interface = model.interface(self.function)
         self.inputs, self.outputs = interface.inputs, interface.outputs
         self.non_finite: tuple[NonFinite, ...] = ()
@@ -69,11 +78,14 @@ class Executable:
             for item in body.inputs
             if isinstance(item.type, StateType) and isinstance(item.type.wrapped, TensorType)
         }
+        for name, wrapped in self._states.items():
+            check_declared(f"state {name}", wrapped, limits.elements)
         self._types = _result_types(body.block.walk(), body.inputs)
         self.output_names = body.block.outputs
         self._is_large = any(map(_is_large, self._types.values()))
         if not self.unverifiable:
-            compiler = Compiler(Literals(Constants(package, body)), ios_version(body), precision)
+            literals = Literals(Constants(package, body), limits.elements)
+            compiler = Compiler(literals, ios_version(body), precision, limits.elements)
             self._block = compiler.block(body.block, body.inputs, {})
             self._slot_count = compiler.slot_count
 
@@ -105,6 +117,7 @@ class Executable:
         Raises:
             UsageError: Inputs or states are missing, unknown, or of the wrong shape or type.
             UnsupportedProgram: Its results cannot be known.
+            LimitExceeded: It takes more than the limits allow.
             ArtifactInvalid: An operation cannot be computed, or a result is not as declared.
         """
         observe = None if trace is None else self._observer(trace)
@@ -134,7 +147,8 @@ class Executable:
                 f"The results of {self.function!r} cannot be known: {'; '.join(self.unverifiable)}."
             )
         given = self._arguments(inputs, states or {})
-        run = Run([None] * self._slot_count, [True] * self._slot_count, observe)
+        slot_count = self._slot_count
+        run = Run([None] * slot_count, [True] * slot_count, self.limits.operations, observe)
         with torch.inference_mode():
             results = self._block.run(run, given)
         if self._is_large:
@@ -163,7 +177,9 @@ class Executable:
         if declared.type.element is ElementType.FLOAT16 and self.precision.rounds:
             value = round_float16(value)
         try:
-            checked: Tensor = ResultCheck(declared, self.precision, exact=True)(value)
+            checked: Tensor = ResultCheck(
+                declared, self.precision, self.limits.elements, exact=True
+            )(value)
         except ValueError as error:
             message = str(error).replace("the result", "the input")
             raise UsageError(f"Wrong input: {message}.") from error

@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from mobilesdk.coreml.ops.arguments import Converter
+from mobilesdk.coreml.ops.registry import TooLarge
 from mobilesdk.coreml.program import Operation
 from mobilesdk.coreml.results import ResultCheck, is_finite, is_owned
-from mobilesdk.errors import ArtifactInvalid
+from mobilesdk.errors import ArtifactInvalid, LimitExceeded
 
 # Called with the operation, the name of the result and its value as carried.
 Observer = Callable[[Operation, str, Any], None]
@@ -61,14 +62,29 @@ class Run:
     Attributes:
         slots: Values by slot; None before they are computed and after their last use.
         finite: Whether the value of a slot is finite, by slot.
+        operations_left: How many more may be executed.
         observe: Called with every result.
         non_finite: Operations that made non-finite values from finite ones, in order.
     """
 
     slots: list[Any]
     finite: list[bool]
+    operations_left: int
     observe: Observer | None = None
     non_finite: list[NonFinite] = field(default_factory=list)
+
+    def spend(self, operation: Operation) -> None:
+        """Count the execution of an operation, or of a block by it.
+
+        Raises:
+            LimitExceeded: It is one too many.
+        """
+        self.operations_left -= 1
+        if self.operations_left < 0:
+            raise LimitExceeded(
+                f"{operation.type} {operation.name}: more operations in one run than the limit.",
+                hint="a loop may not end; if the program needs as many, give load() higher limits.",
+            )
 
 
 def fetch(source: Source, slots: list[Any]) -> Any:
@@ -133,7 +149,9 @@ class Step:
 
         Raises:
             ArtifactInvalid: The operation cannot be computed, or a result is not as declared.
+            LimitExceeded: A result would be larger than the limit, or the run takes too many.
         """
+        run.spend(self.operation)
         slots = run.slots
         try:
             arguments = self._arguments(run)
@@ -145,6 +163,11 @@ class Step:
             for index, (slot, check) in enumerate(self.outputs):
                 slots[slot] = check(results[index], owned=owned[index])
                 results[index] = None
+        except TooLarge as error:
+            raise LimitExceeded(
+                f"{self.operation.type} {self.operation.name}: {error}.",
+                hint="if the program needs as many, give load() higher limits.",
+            ) from error
         except FAULTS as error:
             raise ArtifactInvalid(
                 f"{self.operation.type} {self.operation.name}: {error}"
@@ -171,7 +194,7 @@ class Step:
         for argument in self.converted:
             arguments[argument.name] = argument.get(slots)
         if self.blocks:
-            arguments["blocks"] = tuple(block.bind(run) for block in self.blocks)
+            arguments["blocks"] = tuple(block.bind(run, self.operation) for block in self.blocks)
         return arguments
 
     def _listed(self, results: Any) -> list[Any]:
@@ -216,10 +239,11 @@ class CompiledBlock:
             step.run(run)
         return tuple(fetch(source, slots) for source in self.outputs)
 
-    def bind(self, run: Run) -> Callable[..., tuple[Any, ...]]:
+    def bind(self, run: Run, operation: Operation) -> Callable[..., tuple[Any, ...]]:
         """Give the block as a function for an operation of this run."""
 
         def call(*arguments: Any) -> tuple[Any, ...]:
+            run.spend(operation)
             return self.run(run, arguments)
 
         return call

@@ -9,14 +9,17 @@ from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.precision import carry
 from mobilesdk.coreml.program import TensorType, Value
+from mobilesdk.coreml.results import check_declared
 from mobilesdk.errors import FileRejected
 
 
 class Literals:
     """The constants of a function and the values written in place."""
 
-    def __init__(self, constants: Constants) -> None:
+    def __init__(self, constants: Constants, max_elements: int) -> None:
+        """Take the constants; none may have more elements than so many."""
         self._constants = constants
+        self._max_elements = max_elements
         self._cells: dict[str, Callable[[], Any]] = {}
 
     def __contains__(self, name: object) -> bool:
@@ -42,8 +45,9 @@ class Literals:
         operation = self._constants.operation(name)
         if operation.type == "const" and not _is_tensor(operation.attributes["val"]):
             return self.written(operation.attributes["val"])
-        element = self._constants.declared(name).element
-        value = carry(self._constants.decode(name), element, lasting=True)
+        declared = self._constants.declared(name)
+        check_declared(f"{operation.type} {name}", declared, self._max_elements)
+        value = carry(self._constants.decode(name), declared.element, lasting=True)
         self._constants.release()
         return value
 

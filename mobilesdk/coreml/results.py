@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.ops.room import check_room
 from mobilesdk.coreml.precision import Precision, carrier, round_float16, round_float16_in_place
 from mobilesdk.coreml.program import NamedType, TensorType
+from mobilesdk.errors import LimitExceeded
 
 _LARGE = 1 << 14  # elements; below, looking costs more than a copy
 _RANGES = {
@@ -33,6 +36,20 @@ def is_finite(value: Tensor) -> bool:
     return bool(value.isfinite().all())  # the sum of large finite values may be infinite
 
 
+def check_declared(where: str, declared: TensorType, max_elements: int) -> None:
+    """Hold a declared shape to the limit; free axes count as 1.
+
+    Raises:
+        LimitExceeded: It has more elements.
+    """
+    if prod(size or 1 for size in declared.shape or ()) > max_elements:
+        raise LimitExceeded(
+            f"{where}: declared with the shape {list(declared.shape or ())}; the limit is "
+            f"{max_elements} elements.",
+            hint="if the program needs as many, give load() higher limits.",
+        )
+
+
 def is_owned(value: Any, others: Iterable[Any]) -> bool:
     """Tell whether a result is large and shares no memory with others, so that it may be changed.
 
@@ -51,12 +68,15 @@ def is_owned(value: Any, others: Iterable[Any]) -> bool:
 class ResultCheck:
     """Check of one result: its shape, free axes left out, and its type; and its rounding."""
 
-    def __init__(self, declared: NamedType, precision: Precision, *, exact: bool) -> None:
+    def __init__(
+        self, declared: NamedType, precision: Precision, max_elements: int, *, exact: bool
+    ) -> None:
         """Prepare the check.
 
         Args:
             declared: The result as declared.
             precision: Of the run.
+            max_elements: Of a result whose shape is declared with free axes.
             exact: Whether the operation gives values that need no rounding.
         """
         self.name = declared.name
@@ -67,6 +87,7 @@ class ResultCheck:
             return
         element, shape = self._tensor.element, self._tensor.shape
         self._element = element
+        self._max_elements = max_elements
         self._carrier = carrier(element)
         self._shape = shape
         self._static = None if shape is None or None in shape else torch.Size(shape)
@@ -81,12 +102,14 @@ class ResultCheck:
 
         Raises:
             ValueError: It is not as declared.
+            TooLarge: It has more elements than the limit.
         """
         if self._tensor is None:
             return value
         if not isinstance(value, Tensor):
             raise ValueError(f"the result {self.name} is no tensor")
         if value.shape != self._static:
+            check_room(value.shape, self._max_elements)
             self._check_shape(tuple(value.shape))
         if self.is_float:
             return self._stored_float(value, owned)

@@ -14,7 +14,9 @@ Annotations say how an argument is given, converted once if it is a constant (`P
 vectors; ``Tensors`` for a list of tensors (``values``, ``loop_vars``); ``Texts`` for a list of
 texts; ``Any`` for a list, state or anything else as it is; each ``| None`` if None is its default.
 A parameter ``blocks: Blocks`` is given the nested blocks as functions, and ``results: Results`` the
-declared types of the results. A tuple returned is several results; None is no result.
+declared types of the results. ``max_elements: int`` is the limit for one tensor: an operation whose
+results may be larger than its arguments holds their shapes to it first (``room``). A tuple returned
+is several results; None is no result.
 
 Kinds. float16 tensors are carried as float32 that holds float16 values, so no function upcasts:
 ``float`` (the default) computes in float32 and is rounded once to the declared type; ``move`` gives

@@ -119,5 +119,11 @@ def softmax(*, x: Tensor, axis: int = -1) -> Tensor:
 
 
 def per_channel(values: Tensor, x: Tensor) -> Tensor:
-    """Shape one value for each channel so that it broadcasts along axis 1 of x."""
+    """Shape one value for each channel so that it broadcasts along axis 1 of x.
+
+    Raises:
+        OpError: There are more or fewer values.
+    """
+    if values.numel() not in (1, x.shape[1]):
+        raise OpError(f"{values.numel()} values for {x.shape[1]} channels")
     return values.reshape(-1, *[1] * (x.dim() - 2))

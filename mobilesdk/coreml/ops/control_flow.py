@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.arguments import Blocks, Tensors
-from mobilesdk.coreml.ops.registry import OpError, op
-
-MAX_ITERATIONS = 1_000_000
+from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_broadcast
 
 
 @op("cond", kind="structural")
@@ -24,14 +23,13 @@ def while_loop(*, loop_vars: Tensors, blocks: Blocks) -> tuple[Any, ...]:
     """Run the second block on the variables while the first gives true for them."""
     condition, body = blocks
     variables = tuple(loop_vars)
-    for _ in range(MAX_ITERATIONS):
-        if not bool(condition(*variables)[0]):
-            return variables
+    while bool(condition(*variables)[0]):
         variables = body(*variables)
-    raise OpError(f"the loop did not end after {MAX_ITERATIONS} iterations")
+    return variables
 
 
 @op("select", kind="move")
-def select(*, cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def select(*, cond: Tensor, a: Tensor, b: Tensor, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Take a where the condition holds, else b; all are broadcast."""
+    check_broadcast(max_elements, cond, a, b)
     return torch.where(cond.bool(), a, b)

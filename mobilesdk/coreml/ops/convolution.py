@@ -7,8 +7,9 @@ from torch.nn import functional
 
 from mobilesdk.coreml.ops.activation import per_channel
 from mobilesdk.coreml.ops.arguments import Ints, Results
-from mobilesdk.coreml.ops.padding import check_sizes, paddings, reversed_flat
+from mobilesdk.coreml.ops.padding import check_sizes, padded_shape, paddings, reversed_flat
 from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 _CONV = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 _TRANSPOSED = {
@@ -30,6 +31,7 @@ def conv(
     dilations: Ints | None = None,
     groups: int = 1,
     results: Results = (),
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Convolve x [n, C_in, *sizes] with weight [C_out, C_in / groups, *kernel]."""
     axes = x.dim() - 2
@@ -37,7 +39,9 @@ def conv(
     around = paddings(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
     kernel = weight.shape[2:]
     reaches = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    check_sizes(results, x.shape[2:], around, reaches, strides)
+    windows = check_sizes(results, x.shape[2:], around, reaches, strides)
+    check_room((x.shape[0], weight.shape[0], *windows), max_elements)
+    check_room(padded_shape(x, around), max_elements)
     before = [pair[0] for pair in around]
     if any(pair[0] != pair[1] for pair in around):
         x, before = functional.pad(x, reversed_flat(around)), [0] * axes
@@ -56,6 +60,7 @@ def conv_transpose(
     strides: Ints | None = None,
     dilations: Ints | None = None,
     groups: int = 1,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Convolve transposed: x [n, C_in, *sizes], weight [C_in, C_out / groups, *kernel].
 
@@ -64,12 +69,22 @@ def conv_transpose(
     """
     axes = x.dim() - 2
     strides, dilations = strides or (1,) * axes, dilations or (1,) * axes
+    reaches = [
+        (size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilations, strict=True)
+    ]
+    sizes = [
+        (size - 1) * stride + reach
+        for size, stride, reach in zip(x.shape[2:], strides, reaches, strict=True)
+    ]
+    check_room((x.shape[0], weight.shape[1] * groups, *sizes), max_elements)
     full = _TRANSPOSED[axes](x, weight, None, strides, 0, 0, groups, dilations)
     cut = _cut(x, full, strides, pad_type, pad, output_shape)
     short = [
         max(start + size - have, 0) for (start, size), have in zip(cut, full.shape[2:], strict=True)
     ]
-    full = functional.pad(full, reversed_flat([(0, count) for count in short]))
+    around = [(0, count) for count in short]
+    check_room(padded_shape(full, around), max_elements)
+    full = functional.pad(full, reversed_flat(around))
     for axis, (start, size) in enumerate(cut, start=2):
         full = full.narrow(axis, start, size)
     return full if bias is None else full + per_channel(bias, full)

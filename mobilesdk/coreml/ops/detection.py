@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 
 @op("non_maximum_suppression", kind="move")
@@ -17,6 +18,7 @@ def non_maximum_suppression(
     score_threshold: float,
     max_boxes: int,
     per_class_suppression: bool = False,
+    max_elements: int = MAX_ELEMENTS,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Keep boxes [n, B, 4] of high scores [n, B, K] that overlap no better box.
 
@@ -25,6 +27,7 @@ def non_maximum_suppression(
     kept. Gives the boxes, their scores, their indices, and how many there are; the rest is filled
     with zeros, and -1 for indices.
     """
+    check_room((*scores.shape[::2], max_boxes), max_elements)
     kept = _kept(boxes, scores, iou_threshold, score_threshold, max_boxes, per_class_suppression)
     count = torch.tensor([len(indices) for indices in kept], dtype=torch.int32)
     return *_filled(boxes, scores, kept, max_boxes), count
@@ -38,9 +41,11 @@ def non_maximum_suppression_channels_first(
     iou_threshold: float,
     max_boxes: int,
     per_class_suppression: bool = False,
+    max_elements: int = MAX_ELEMENTS,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keep boxes [n, 4, B] of high scores [n, K, B]; no score is too low."""
     boxes, scores = boxes.mT, scores.mT
+    check_room((*scores.shape[::2], max_boxes), max_elements)
     kept = _kept(boxes, scores, iou_threshold, None, max_boxes, per_class_suppression)
     kept_boxes, kept_scores, indices = _filled(boxes, scores, kept, max_boxes)
     return kept_boxes.mT, kept_scores.mT, indices

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.registry import Kind, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_broadcast
 
 
 def _divide(x: Tensor, y: Tensor) -> Tensor:
@@ -48,7 +49,8 @@ _EXACT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _register(name: str, compute: Callable[[Tensor, Tensor], Tensor], kind: Kind) -> None:
     @op(name, kind=kind)
-    def function(*, x: Tensor, y: Tensor) -> Tensor:
+    def function(*, x: Tensor, y: Tensor, max_elements: int = MAX_ELEMENTS) -> Tensor:
+        check_broadcast(max_elements, x, y)
         return compute(x, y)
 
 

@@ -10,12 +10,20 @@ from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Results, Tensors
 from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_product, check_room
 from mobilesdk.coreml.precision import carrier
 
 
 @op("linear")
-def linear(*, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    *,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    max_elements: int = MAX_ELEMENTS,
+) -> Tensor:
     """Give x times the transpose of weight [out, in], plus bias [out], in the type of x."""
+    check_product(x, weight.mT, max_elements)
     if weight.dtype is not x.dtype:
         weight = _converted(weight, x.dtype)
         bias = None if bias is None else _converted(bias, x.dtype)
@@ -30,6 +38,7 @@ def matmul(
     transpose_x: bool = False,
     transpose_y: bool = False,
     results: Results,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Multiply matrices in the last two axes, the others broadcast; vectors are not transposed.
 
@@ -37,6 +46,7 @@ def matmul(
     """
     left = x.mT if transpose_x and x.dim() > 1 else x
     right = y.mT if transpose_y and y.dim() > 1 else y
+    check_product(left, right, max_elements)
     if left.dtype is not right.dtype:
         dtype = carrier(results[0].element)
         left, right = _converted(left, dtype), _converted(right, dtype)
@@ -44,22 +54,42 @@ def matmul(
 
 
 @op("einsum")
-def einsum(*, values: Tensors, equation: str) -> Tensor:
+def einsum(*, values: Tensors, equation: str, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Sum products as the equation says."""
+    _check_einsum(values, equation, max_elements)
     return torch.einsum(equation, *values)
 
 
 @op("scaled_dot_product_attention", since=18)
 def scaled_dot_product_attention(
-    *, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
+    *,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give softmax(query key^T / sqrt(width) + mask) value; a boolean mask tells what is kept."""
+    check_product(query, key.mT, max_elements)
     scores = torch.matmul(query, key.mT) / math.sqrt(query.shape[-1])
     if attn_mask is not None and attn_mask.dtype is torch.bool:
         scores = scores.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
         scores = scores + attn_mask
+    check_product(scores, value, max_elements)
     return torch.matmul(torch.softmax(scores, -1), value)
+
+
+def _check_einsum(values: Tensors, equation: str, max_elements: int) -> None:
+    """Hold what an equation gives to the limit; of more than two factors, all axes together."""
+    given, _, result = equation.replace(" ", "").partition("->")
+    sizes = {
+        label: size
+        for term, value in zip(given.split(","), values, strict=True)
+        for label, size in zip(term, value.shape, strict=True)
+    }
+    labels = result if len(values) < 3 else "".join(sizes)
+    check_room([sizes[label] for label in labels], max_elements)
 
 
 def _converted(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mobilesdk.coreml.ops.arguments import Ints, Tensors
 from mobilesdk.coreml.ops.elementwise_unary import named_element
 from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 from mobilesdk.coreml.precision import carrier
 
 
@@ -33,12 +34,14 @@ class TensorList:
             raise OpError(f"element {index} of a list was never written and has no known shape")
         return item
 
-    def replaced(self, index: int, value: Tensor) -> TensorList:
+    def replaced(self, index: int, value: Tensor, max_elements: int) -> TensorList:
         """Give the list with another element; it grows if the index lies after its end."""
+        check_room([index + 1], max_elements)
         if index < 0:
             raise OpError(f"element {index} of a list")
         missing = index + 1 - len(self.items)
-        items = [*self.items, *[torch.zeros_like(value)] * missing]
+        filler = [torch.zeros_like(value)] * missing
+        items = [*self.items, *filler]
         items[index] = value
         return TensorList(tuple(items))
 
@@ -50,12 +53,15 @@ def make_list(
     init_length: int = 1,
     dynamic_length: bool = True,
     dtype: str = "fp32",
+    max_elements: int = MAX_ELEMENTS,
 ) -> TensorList:
     """Give a list of zeros; a text as a size stands for one that is known only later."""
     del dynamic_length  # a list grows when something is written after its end
+    check_room([init_length], max_elements)
     if not all(isinstance(size, Tensor) for size in elem_shape):
         return TensorList((None,) * init_length)
     shape = [int(size) for sizes in elem_shape for size in sizes.reshape(-1).tolist()]
+    check_room(shape, max_elements)
     return TensorList((torch.zeros(shape, dtype=carrier(named_element(dtype))),) * init_length)
 
 
@@ -73,20 +79,22 @@ def list_read(*, ls: Any, index: int) -> Tensor:
 
 
 @op("list_write", kind="structural")
-def list_write(*, ls: Any, index: int, value: Tensor) -> Any:
+def list_write(*, ls: Any, index: int, value: Tensor, max_elements: int = MAX_ELEMENTS) -> Any:
     """Replace an element."""
-    return ls.replaced(index, value)
+    return ls.replaced(index, value, max_elements)
 
 
 @op("list_gather", kind="structural")
-def list_gather(*, ls: Any, indices: Ints) -> Tensor:
+def list_gather(*, ls: Any, indices: Ints, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Give elements joined along a new first axis."""
-    return torch.stack([ls.at(index) for index in indices])
+    chosen = [ls.at(index) for index in indices]
+    check_room([sum(item.numel() for item in chosen)], max_elements)
+    return torch.stack(chosen)
 
 
 @op("list_scatter", kind="structural")
-def list_scatter(*, ls: Any, indices: Ints, value: Tensor) -> Any:
+def list_scatter(*, ls: Any, indices: Ints, value: Tensor, max_elements: int = MAX_ELEMENTS) -> Any:
     """Replace elements with the parts of a tensor along its first axis."""
     for index, part in zip(indices, value, strict=True):
-        ls = ls.replaced(index, part)
+        ls = ls.replaced(index, part, max_elements)
     return ls

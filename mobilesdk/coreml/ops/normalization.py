@@ -9,6 +9,7 @@ from torch.nn import functional
 from mobilesdk.coreml.ops.activation import per_channel
 from mobilesdk.coreml.ops.arguments import Ints
 from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 
 @op("batch_norm")
@@ -64,9 +65,16 @@ def l2_norm(*, x: Tensor, epsilon: float = 1e-6) -> Tensor:
 
 @op("local_response_norm")
 def local_response_norm(
-    *, x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    *,
+    x: Tensor,
+    size: int,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Normalize over neighbouring channels; rank 3 is [C, H, W], without a batch axis."""
+    check_room((x.shape[0], x.shape[1] + size, *x.shape[2:]), max_elements)
     batch = x.unsqueeze(0) if x.dim() == 3 else x
     result = functional.local_response_norm(batch, size, alpha, beta, k)
     return result.reshape(x.shape)

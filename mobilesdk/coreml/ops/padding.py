@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from mobilesdk.coreml.ops.arguments import Results
 from mobilesdk.coreml.ops.registry import OpError
 
@@ -55,7 +57,7 @@ def check_sizes(
     around: Sequence[tuple[int, int]],
     reaches: Sequence[int],
     strides: Sequence[int],
-) -> None:
+) -> list[int]:
     """Hold the number of windows to the declared result before anything of that size is computed.
 
     Args:
@@ -65,21 +67,42 @@ def check_sizes(
         reaches: Elements that a window spans along each.
         strides: Of the windows.
 
+    Returns:
+        The number of windows along each axis.
+
     Raises:
         OpError: The declared result has other spatial sizes.
     """
-    declared = getattr(results[0], "shape", None) if results else None
-    if declared is None:
-        return
     windows = [
         (size + before + after - reach) // stride + 1
         for size, (before, after), reach, stride in zip(
             sizes, around, reaches, strides, strict=True
         )
     ]
+    declared = getattr(results[0], "shape", None) if results else None
+    if declared is None:
+        return windows
     for count, expected in zip(windows, declared[2:], strict=True):
         if expected not in (None, count):
             raise OpError(f"windows {windows}, but the result is declared {list(declared[2:])}")
+    return windows
+
+
+def padded_shape(x: Tensor, around: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Give the shape of x with elements added before and after its last axes.
+
+    Raises:
+        OpError: It has fewer axes, or more elements are taken off than there are.
+    """
+    rest = x.dim() - len(around)
+    if rest < 0:
+        raise OpError(f"paddings of {len(around)} axes for a tensor of {x.dim()}")
+    sizes = [
+        size + before + after for size, (before, after) in zip(x.shape[rest:], around, strict=True)
+    ]
+    if any(size < 0 for size in sizes):
+        raise OpError(f"paddings that leave the sizes {sizes}")
+    return *x.shape[:rest], *sizes
 
 
 def reversed_flat(pairs: Sequence[tuple[int, int]]) -> list[int]:

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Ints
-from mobilesdk.coreml.ops.padding import paddings, reversed_flat
+from mobilesdk.coreml.ops.padding import padded_shape, paddings, reversed_flat
 from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 _MAX = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
 _MEAN = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
@@ -27,10 +28,12 @@ def max_pool(
     pad_type: str = "valid",
     pad: Ints = (),
     ceil_mode: bool = False,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give the largest element of each window."""
     strides = strides or (1,) * len(kernel_sizes)
     _, extended = _around(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
+    check_room(padded_shape(x, extended), max_elements)
     if any(count for pair in extended for count in pair):
         x = functional.pad(x, reversed_flat(extended), value=-inf)
     return _MAX[len(kernel_sizes)](x, kernel_sizes, strides)
@@ -46,6 +49,7 @@ def avg_pool(
     pad: Ints = (),
     ceil_mode: bool = False,
     exclude_padding_from_average: bool = False,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give the mean of each window.
 
@@ -54,6 +58,7 @@ def avg_pool(
     """
     strides = strides or (1,) * len(kernel_sizes)
     around, extended = _around(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
+    check_room(padded_shape(x, extended), max_elements)
     mean = _MEAN[len(kernel_sizes)]
     if not any(count for pair in extended for count in pair):
         return mean(x, kernel_sizes, strides)
@@ -77,10 +82,12 @@ def l2_pool(
     pad_type: str = "valid",
     pad: Ints = (),
     ceil_mode: bool = False,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give the root of the sum of squares of each window."""
     strides = strides or (1,) * len(kernel_sizes)
     _, extended = _around(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
+    check_room(padded_shape(x, extended), max_elements)
     squares = functional.pad(torch.square(x), reversed_flat(extended))
     mean = _MEAN[len(kernel_sizes)](squares, kernel_sizes, strides)
     return torch.sqrt(mean * prod(kernel_sizes))

@@ -44,4 +44,6 @@ def _along(values: Tensor, x: Tensor, axis: int | None) -> Tensor:
         return values.reshape(())
     if axis is None:
         raise OpError(f"{values.numel()} scales or zero points without an axis")
+    if values.numel() != x.shape[axis]:
+        raise OpError(f"{values.numel()} scales or zero points for {x.shape[axis]} channels")
     return values.reshape([-1 if other == axis % x.dim() else 1 for other in range(x.dim())])

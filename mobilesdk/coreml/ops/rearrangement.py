@@ -6,7 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.padding import padded_shape
 from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 
 @op("depth_to_space", kind="move")
@@ -36,10 +38,13 @@ def pixel_unshuffle(*, x: Tensor, downscale_factor: int) -> Tensor:
 
 
 @op("space_to_batch", kind="move")
-def space_to_batch(*, x: Tensor, block_shape: Ints, paddings: Ints) -> Tensor:
+def space_to_batch(
+    *, x: Tensor, block_shape: Ints, paddings: Ints, max_elements: int = MAX_ELEMENTS
+) -> Tensor:
     """Pad with zeros, and stack the places of each block along the first axis."""
     top, bottom, left, right = paddings
     height, width = block_shape
+    check_room(padded_shape(x, [(top, bottom), (left, right)]), max_elements)
     blocks = functional.pad(x, [left, right, top, bottom])
     blocks = blocks.unflatten(3, (-1, width)).unflatten(2, (-1, height))
     return blocks.permute(3, 5, 0, 1, 2, 4).flatten(0, 2)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_product
 
 Function = Callable[[Tensor], Tensor]
 
@@ -39,9 +40,11 @@ def rnn(
     direction: str = "forward",
     output_sequence: bool = False,
     activation: str = "tanh",
+    max_elements: int = MAX_ELEMENTS,
 ) -> tuple[Tensor, Tensor]:
     """Give h = activation(W_ih x + W_hh h + bias) for all steps or the last, and the last h."""
     activate = _activation(activation)
+    check_product(x, weight_ih.mT, max_elements)
     inputs = functional.linear(_ordered(x, direction), weight_ih, bias)
     h, states = initial_h, []
     for step in inputs:
@@ -62,11 +65,13 @@ def gru(
     output_sequence: bool = False,
     recurrent_activation: str = "sigmoid",
     activation: str = "tanh",
+    max_elements: int = MAX_ELEMENTS,
 ) -> tuple[Tensor, Tensor]:
     """Run a gated recurrent unit; gates are in the order reset, output, update.
 
     The reset gate multiplies h before its product with the weights, whatever MIL's formula says.
     """
+    check_product(x, weight_ih.mT, max_elements)
     weights = (weight_ih, weight_hh)
     gates = (recurrent_activation, activation)
     return _gru(x, initial_h, weights, (None, bias), gates, direction, output_sequence, False)
@@ -86,8 +91,10 @@ def gru_with_reset_after(
     activation: str = "tanh",
     reset_after: bool = False,
     input_bias: Tensor | None = None,
+    max_elements: int = MAX_ELEMENTS,
 ) -> tuple[Tensor, Tensor]:
     """Run a gated recurrent unit; ``reset_after`` multiplies W_ho h + bias with the reset gate."""
+    check_product(x, weight_ih.mT, max_elements)
     weights = (weight_ih, weight_hh)
     gates = (recurrent_activation, activation)
     biases = (input_bias, bias)
@@ -114,12 +121,14 @@ def lstm(
     cell_activation: str = "tanh",
     activation: str = "tanh",
     clip: float | None = None,
+    max_elements: int = MAX_ELEMENTS,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run a long short-term memory; gates are in the order input, forget, output, cell.
 
     The cell state itself is limited to ± clip. Of a bidirectional layer the states are side by
     side, forward first.
     """
+    check_product(x, weight_ih.mT, max_elements)
     names = (recurrent_activation, cell_activation, activation)
     gate, cell, out = (_activation(name) for name in names)
     forward = _Lstm(weight_ih, weight_hh, bias, peephole, gate, cell, out, clip)
@@ -128,6 +137,7 @@ def lstm(
         return _sequence(steps, output_sequence), h, c
     if weight_ih_back is None or weight_hh_back is None:
         raise OpError("a bidirectional layer without weights for the way back")
+    check_product(x, weight_ih_back.mT, max_elements)
     backward = _Lstm(
         weight_ih_back, weight_hh_back, bias_back, peephole_back, gate, cell, out, clip
     )

@@ -16,7 +16,8 @@ from mobilesdk.coreml.ops.arguments import Converter, converter
 Kind = Literal["float", "move", "structural"]
 # Parameters that the executor fills in.
 BLOCKS, RESULTS, BLOCK_SIZE = "blocks", "results", "products_per_sum"
-_SUPPLIED = {BLOCKS, RESULTS, BLOCK_SIZE}
+LIMIT = "max_elements"
+_SUPPLIED = {BLOCKS, RESULTS, BLOCK_SIZE, LIMIT}
 _FIRST_IOS = 15
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -24,6 +25,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 class OpError(ValueError):
     """An operation cannot be computed with the arguments that it was given."""
+
+
+class TooLarge(OpError):
+    """A result would have more elements than the limit of the run."""
 
 
 @dataclass(frozen=True)

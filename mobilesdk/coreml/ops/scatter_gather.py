@@ -12,12 +12,20 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 
 @op("gather", kind="move")
-def gather(*, x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0) -> Tensor:
+def gather(
+    *,
+    x: Tensor,
+    indices: Tensor,
+    axis: int = 0,
+    batch_dims: int = 0,
+    max_elements: int = MAX_ELEMENTS,
+) -> Tensor:
     """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
-    return _gathered(x, positive(indices, x.shape[axis]), axis, batch_dims)
+    return _gathered(x, positive(indices, x.shape[axis]), axis, batch_dims, max_elements)
 
 
 @op("gather", kind="move", since=17)
@@ -28,10 +36,11 @@ def gather_checked(
     axis: int = 0,
     batch_dims: int = 0,
     validate_indices: bool = False,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
     del validate_indices
-    return _gathered(x, inside(indices, x.shape[axis]), axis, batch_dims)
+    return _gathered(x, inside(indices, x.shape[axis]), axis, batch_dims, max_elements)
 
 
 @op("gather_along_axis", kind="move")
@@ -50,18 +59,25 @@ def gather_along_axis_checked(
 
 
 @op("gather_nd", kind="move")
-def gather_nd(*, x: Tensor, indices: Tensor, batch_dims: int = 0) -> Tensor:
+def gather_nd(
+    *, x: Tensor, indices: Tensor, batch_dims: int = 0, max_elements: int = MAX_ELEMENTS
+) -> Tensor:
     """Take the slices of x whose first coordinates are in the last axis of indices."""
-    return _gathered_nd(x, indices, batch_dims, positive)
+    return _gathered_nd(x, indices, batch_dims, positive, max_elements)
 
 
 @op("gather_nd", kind="move", since=17)
 def gather_nd_checked(
-    *, x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool = False
+    *,
+    x: Tensor,
+    indices: Tensor,
+    batch_dims: int = 0,
+    validate_indices: bool = False,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Take the slices of x whose first coordinates are in the last axis of indices."""
     del validate_indices
-    return _gathered_nd(x, indices, batch_dims, inside)
+    return _gathered_nd(x, indices, batch_dims, inside, max_elements)
 
 
 def positive(indices: Tensor, size: int) -> Tensor:
@@ -86,8 +102,10 @@ def inside(indices: Tensor, size: int) -> Tensor:
     return index
 
 
-def _gathered(x: Tensor, index: Tensor, axis: int, batch_dims: int) -> Tensor:
+def _gathered(x: Tensor, index: Tensor, axis: int, batch_dims: int, max_elements: int) -> Tensor:
     axis %= x.dim()
+    kept = (*x.shape[batch_dims:axis], *x.shape[axis + 1 :])
+    check_room((*index.shape, *kept), max_elements)
     if batch_dims == 0:
         taken = x.index_select(axis, index.reshape(-1))
         return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
@@ -99,8 +117,14 @@ def _gathered(x: Tensor, index: Tensor, axis: int, batch_dims: int) -> Tensor:
 
 
 def _gathered_nd(
-    x: Tensor, indices: Tensor, batch_dims: int, check: Callable[[Tensor, int], Tensor]
+    x: Tensor,
+    indices: Tensor,
+    batch_dims: int,
+    check: Callable[[Tensor, int], Tensor],
+    max_elements: int,
 ) -> Tensor:
+    kept = x.shape[batch_dims + indices.shape[-1] :]
+    check_room((*indices.shape[:-1], *kept), max_elements)
     coordinates = [
         check(column, size)
         for column, size in zip(indices.unbind(-1), x.shape[batch_dims:], strict=False)

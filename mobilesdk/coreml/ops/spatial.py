@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 from mobilesdk.coreml.ops.sampling import grid
 from mobilesdk.coreml.ops.scatter_gather import positive
 
@@ -20,12 +21,14 @@ def resample(
     padding_value: float,
     coordinates_mode: str,
     align_corners: bool,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Sample at coordinates [n, height, width, 2], given as (column, row).
 
     Outside the image there is a constant, its ``border``, its ``reflection`` about the centres of
     the outermost pixels, or ``symmetric`` about their edges.
     """
+    check_room((x.shape[1], *coordinates.shape[:3]), max_elements)
     across, down = (
         _outside(
             _pixels(coordinates[..., axis].to(x.dtype), size, coordinates_mode, align_corners),
@@ -53,6 +56,7 @@ def affine(
     padding_value: float,
     coordinates_mode: str,
     align_corners: bool,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Sample at a x + b y + c of each position; the matrix is [n or 1, 6], in rows for x and y.
 
@@ -61,6 +65,7 @@ def affine(
     """
     if coordinates_mode != "normalized_minus_one_to_one":
         raise OpError(f"the coordinates mode {coordinates_mode!r} is not known")
+    check_room((*x.shape[:2], output_height, output_width), max_elements)
     across, down = (
         _normalized(count, align_corners).to(x.dtype) for count in (output_width, output_height)
     )
@@ -91,6 +96,7 @@ def crop_resize(
     box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
     sampling_mode: str = "DEFAULT",
     pad_value: float = 0.0,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Cut boxes out of all images, or each out of one, and resize them.
 
@@ -104,6 +110,8 @@ def crop_resize(
     else:
         chosen = torch.arange(x.shape[0]).expand(len(boxes), -1)
     per_box = chosen.shape[1]
+    check_room((*chosen.shape, *x.shape[1:]), max_elements)
+    check_room((*chosen.shape, x.shape[1], target_height, target_width), max_elements)
     cut = _cut(
         x[chosen.reshape(-1)],
         boxes.repeat_interleave(per_box, 0),
@@ -130,9 +138,12 @@ def crop_resize_by_index(
     box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
     sampling_mode: str = "DEFAULT",
     pad_value: float = 0.0,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Cut boxes [N, 4] out of the images of their indices, by default box i out of image i."""
     indices = torch.arange(len(boxes)) if box_indices is None else box_indices
+    check_room((indices.numel(), *x.shape[1:]), max_elements)
+    check_room((indices.numel(), x.shape[1], target_height, target_width), max_elements)
     return _cut(
         x[positive(indices, x.shape[0])],
         boxes,

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Ints, Tensors
-from mobilesdk.coreml.ops.padding import reversed_flat
+from mobilesdk.coreml.ops.padding import padded_shape, reversed_flat
 from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 
 @op("concat", kind="move")
-def concat(*, values: Tensors, axis: int, interleave: bool = False) -> Tensor:
+def concat(
+    *,
+    values: Tensors,
+    axis: int,
+    interleave: bool = False,
+    max_elements: int = MAX_ELEMENTS,
+) -> Tensor:
     """Join tensors along an axis, element by element in turn if interleaved; scalars as [1]."""
+    check_room([sum(value.numel() for value in values)], max_elements)
     parts = [value.reshape(1) if value.dim() == 0 else value for value in values]
     if not interleave:
         return torch.cat(parts, axis)
@@ -22,8 +32,9 @@ def concat(*, values: Tensors, axis: int, interleave: bool = False) -> Tensor:
 
 
 @op("stack", kind="move")
-def stack(*, values: Tensors, axis: int) -> Tensor:
+def stack(*, values: Tensors, axis: int, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Join tensors along a new axis."""
+    check_room([sum(value.numel() for value in values)], max_elements)
     return torch.stack(values, axis)
 
 
@@ -46,14 +57,16 @@ def shape(*, x: Tensor) -> Tensor:
 
 
 @op("tile", kind="move")
-def tile(*, x: Tensor, reps: Ints) -> Tensor:
+def tile(*, x: Tensor, reps: Ints, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Repeat along each axis."""
+    check_room([x.numel(), *reps], max_elements)
     return x.repeat(*reps)
 
 
 @op("fill", kind="move")
-def fill(*, shape: Ints, value: Tensor | None = None) -> Tensor:
+def fill(*, shape: Ints, value: Tensor | None = None, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Give a tensor of one value, 0.0 by default."""
+    check_room(shape, max_elements)
     return torch.zeros(shape) if value is None else value.reshape(()).repeat(shape)
 
 
@@ -64,8 +77,11 @@ def fill_like(*, ref_tensor: Tensor, value: Tensor | None = None) -> Tensor:
 
 
 @op("range_1d")
-def range_1d(*, end: Tensor, start: Tensor, step: Tensor) -> Tensor:
+def range_1d(
+    *, end: Tensor, start: Tensor, step: Tensor, max_elements: int = MAX_ELEMENTS
+) -> Tensor:
     """Give start, start + step … up to end, which is not reached."""
+    check_room([max(math.ceil((end.item() - start.item()) / step.item()), 0)], max_elements)
     values = torch.arange(start.item(), end.item(), step.item(), dtype=torch.float64)
     return values.to(end.dtype)
 
@@ -78,8 +94,10 @@ def one_hot(
     axis: int = -1,
     on_value: Tensor | None = None,
     off_value: Tensor | None = None,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give on_value (1) at each index along a new axis and off_value (0) elsewhere."""
+    check_room((*indices.shape, one_hot_vector_size), max_elements)
     on = torch.tensor(1) if on_value is None else on_value.reshape(())
     off = torch.tensor(0) if off_value is None else off_value.reshape(())
     hot = indices.to(torch.int64).unsqueeze(-1) == torch.arange(one_hot_vector_size)
@@ -105,9 +123,17 @@ def band_part(*, x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
 
 
 @op("pad", kind="move")
-def pad(*, x: Tensor, pad: Ints, mode: str = "constant", constant_val: float = 0.0) -> Tensor:
+def pad(
+    *,
+    x: Tensor,
+    pad: Ints,
+    mode: str = "constant",
+    constant_val: float = 0.0,
+    max_elements: int = MAX_ELEMENTS,
+) -> Tensor:
     """Add elements before and after the last axes: a constant, a reflection, or the edge."""
     pairs = list(zip(pad[::2], pad[1::2], strict=True))
+    check_room(padded_shape(x, pairs), max_elements)
     if mode == "constant":
         return functional.pad(x, reversed_flat(pairs), value=constant_val)
     if mode not in ("reflect", "replicate"):
