@@ -135,47 +135,43 @@ class Chain:
 
     def _add_step(self, method: str, config: StepConfig, before: str) -> str:
         plugin = compressor(method)
-        data = config.model_dump(mode="json")
-        inputs = {"model": before}
-        if plugin.needs(config) is not Needs.NONE:
-            inputs["calibration"] = self._sets.get("calibration", "")
-        key = step_key(
+        return self._task(
             TaskKind.COMPRESS,
-            plugin_kind=Kind.COMPRESSORS,
-            plugin=method,
-            config=data,
-            inputs=inputs,
-            tools=plugin.tools,
+            Kind.COMPRESSORS,
+            method,
+            config.model_dump(mode="json"),
+            self._inputs(before, plugin.needs(config)),
+            plugin.tools,
+            title=method,
         )
-        return self._task(key, TaskKind.COMPRESS, method, data, inputs, method)
 
     def _add_export(self, request: Request, before: str) -> str:
         export = self._target.export
         plugin = exporter(export.format)
-        data = export.typed_options().model_dump(mode="json")
-        inputs = {"model": before}
-        if plugin.needs(request) is not Needs.NONE:
-            inputs["calibration"] = self._sets.get("calibration", "")
-        key = step_key(
+        return self._task(
             TaskKind.EXPORT,
-            plugin_kind=Kind.EXPORTERS,
-            plugin=export.format,
-            config=data,
-            inputs=inputs,
-            tools=plugin.tools,
+            Kind.EXPORTERS,
+            export.format,
+            export.typed_options().model_dump(mode="json"),
+            self._inputs(before, plugin.needs(request)),
+            plugin.tools,
+            title=f"export {export.format}",
         )
-        title = f"export {export.format}"
-        return self._task(key, TaskKind.EXPORT, export.format, data, inputs, title)
+
+    def _inputs(self, before: str, needs: Needs) -> dict[str, str]:
+        inputs = {"model": before}
+        if needs is not Needs.NONE:
+            inputs["calibration"] = self._sets.get("calibration", "")
+        return inputs
 
     def _add_verify(self, export: str) -> str:
-        export_table = self._target.export
-        name = export_table.format
-        takes_fallback = exporter(name).options.takes_fallback
-        data = VerifyConfig(
+        table = self._target.export
+        takes_fallback = exporter(table.format).options.takes_fallback
+        config = VerifyConfig(
             budget=self._profile.budget.model_validate(self._budget()),
-            fallback=export_table.fallback if takes_fallback else None,
-            allow_partial=export_table.allow_partial,
-        ).model_dump(mode="json")
+            fallback=table.fallback if takes_fallback else None,
+            allow_partial=table.allow_partial,
+        )
         inputs = {
             "read": self._model.key,
             "artifact": export,
@@ -183,25 +179,31 @@ class Chain:
         }
         if "evaluation" in self._sets:
             inputs["evaluation"] = self._sets["evaluation"]
-        key = step_key(
+        return self._task(
             TaskKind.VERIFY,
-            plugin_kind=Kind.RUNTIMES,
-            plugin=name,
-            config=data,
-            inputs=inputs,
-            tools=runtime(name).tools,
+            Kind.RUNTIMES,
+            table.format,
+            config.model_dump(mode="json"),
+            inputs,
+            runtime(table.format).tools,
+            title="verify",
         )
-        return self._task(key, TaskKind.VERIFY, name, data, inputs, "verify")
 
     def _task(
         self,
-        key: str,
         kind: TaskKind,
+        plugin_kind: Kind,
         plugin: str,
         config: Any,
         inputs: dict[str, str],
+        tools: tuple[Tool, ...],
+        *,
         title: str,
     ) -> str:
+        """Add a task under the key of all that its result depends on; give the key."""
+        key = step_key(
+            kind, plugin_kind=plugin_kind, plugin=plugin, config=config, inputs=inputs, tools=tools
+        )
         name = self._model.request.name
         return self._graph.add(
             Task(key, kind, plugin, config, inputs, title, name, (self._target.id,))
