@@ -213,6 +213,10 @@ def print_artifact(path: Path, info: ArtifactInfo) -> None:
     out.print(_weight_table(info))
     for problem in info.problems:
         out.print(f"[red]problem[/] {escape(problem)}")
+    for suspicion in info.suspicions:
+        out.print(f"[yellow]unless planned so[/] {escape(suspicion)}")
+    for remark in info.remarks:
+        out.print(f"[dim]remark[/] {escape(remark)}")
 
 
 def _add_ops(tree: Tree, info: ArtifactInfo) -> None:

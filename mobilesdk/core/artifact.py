@@ -66,7 +66,8 @@ class WeightInfo(Frozen):
         scheme: How it is stored.
         size_bytes: Stored bytes with scales, tables and masks.
         finite: Whether every decoded value is finite.
-        decoded: Whether an op of its own makes floats of it before any other op takes it.
+        decoded: Whether its op computes with floats made of it: an op of its own decodes it
+            before, or what the op takes besides is floating point.
         fingerprint: Of the decoded values.
     """
 
@@ -86,7 +87,8 @@ class OpInfo(Frozen):
     Attributes:
         name: Its name, or its place where the format keeps no name.
         type: Type in the words of the format.
-        dtype: Of its first output.
+        dtype: Of its first output; of the integers that it takes, where conversions around it say
+            that it is to compute in integers.
         delegate: Name of the delegate it is inside of; empty when it runs in the runtime itself.
     """
 
@@ -106,6 +108,8 @@ class ArtifactInfo(Frozen):
         delegates: Delegate → number of delegated subgraphs.
         keeps_names: Whether inputs and outputs have the contract's names; else their order counts.
         problems: What is wrong with the file on its face (non-finite weights, bad sizes, …).
+        suspicions: What is wrong unless it was planned so; a plan decides, where there is one.
+        remarks: What is worth knowing and no fault.
         unverifiable: Why no run here can tell its results, one clause each; empty if one can.
     """
 
@@ -119,4 +123,6 @@ class ArtifactInfo(Frozen):
     minimum_os: str = ""
     keeps_names: bool = False
     problems: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     unverifiable: tuple[str, ...] = ()

@@ -157,7 +157,7 @@ def verify_foreign(
     """
     name = runtime_for(artifact)
     plugin = runtime(name)
-    plugin.inspect(artifact)
+    info = plugin.inspect(artifact)
     require(plugin.tools)
     missing = missing_sets(request)
     if missing:
@@ -182,12 +182,18 @@ def verify_foreign(
     if failures:
         raise failures[key]
     record = VariantRecord.model_validate_json((cache.folder(key) / RECORD_NAME).read_bytes())
-    return VerifyReport(path=artifact, checks=_parity_checks(artifact, record))
+    return VerifyReport(path=artifact, checks=foreign_checks(artifact, info, record))
 
 
-def _parity_checks(artifact: Path, record: VariantRecord) -> tuple[Check, ...]:
+def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) -> tuple[Check, ...]:
+    """Give the checks of an artifact without a plan, so that a suspicion is a fault."""
     subject = artifact.name
-    structure = Check(subject=subject, name="structure", verdict="passed")
+    structure = Check(
+        subject=subject,
+        name="structure",
+        verdict="failed" if info.suspicions else "passed",
+        detail="; ".join(info.suspicions),
+    )
     if record.parity is None:
         missing = Check(
             subject=subject, name="parity", verdict="not_evaluated", detail=record.reason

@@ -28,6 +28,7 @@ from typing import cast, get_args
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, DType
+from mobilesdk.coreml.lints import lint
 from mobilesdk.coreml.model import Feature
 from mobilesdk.coreml.observed import ObservedPackage
 from mobilesdk.coreml.op_list import computing_ops
@@ -61,6 +62,7 @@ class CoreMLRuntime:
         function, interface = model.program.functions[name], model.interface(name)
         weights, problems = read_weights(package, function)
         ops = computing_ops(function)
+        findings = lint(package, function)
         features = (*interface.inputs, *interface.outputs)
         return ArtifactInfo(
             format="coreml",
@@ -71,7 +73,9 @@ class CoreMLRuntime:
             ops=ops,
             minimum_os=model.minimum_os,
             keeps_names=True,
-            problems=(*_feature_problems(features), *problems),
+            problems=(*_feature_problems(features), *problems, *findings.problems),
+            suspicions=findings.suspicions,
+            remarks=findings.remarks,
             unverifiable=unverifiable_reasons(op.type for op in ops),
         )
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.layers import OpProfile
+from mobilesdk.coreml.lints import lint
 from mobilesdk.coreml.observed import ObservedPackage
 from mobilesdk.coreml.op_list import computing_ops
 from mobilesdk.coreml.package import Package
@@ -186,6 +187,7 @@ def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
     """Add the ops and weights of the Core ML packages that a program holds for its delegates."""
     ops = [op for op in info.ops if op.delegate != _COREML]
     weights, problems, systems = [*info.weights], [*info.problems], {info.minimum_os}
+    suspicions, remarks = [*info.suspicions], [*info.remarks]
     packages = [item for item in read_program(map_file(path)).delegates if item.backend == _COREML]
     for place, delegate in enumerate(packages):
         with TemporaryDirectory() as folder:
@@ -194,9 +196,12 @@ def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
             if function is None:
                 raise FileRejected("The ML Program of a delegate has no function named 'main'.")
             found, faults = read_weights(package, function)
+            findings = lint(package, function)
         prefix = f"{_COREML}.{place}."
         weights += [weight.model_copy(update={"name": prefix + weight.name}) for weight in found]
-        problems += [prefix + fault for fault in faults]
+        problems += [prefix + fault for fault in (*faults, *findings.problems)]
+        suspicions += [prefix + suspicion for suspicion in findings.suspicions]
+        remarks += [prefix + remark for remark in findings.remarks]
         systems.add(package.model.minimum_os)
         ops += [
             op.model_copy(update={"name": prefix + op.name, "delegate": _COREML})
@@ -207,6 +212,8 @@ def _with_packages(path: Path, info: ArtifactInfo) -> ArtifactInfo:
             "ops": tuple(ops),
             "weights": tuple(weights),
             "problems": tuple(problems),
+            "suspicions": tuple(suspicions),
+            "remarks": tuple(remarks),
             "minimum_os": max(systems),
             "unverifiable": unverifiable_reasons(op.type for op in ops if op.delegate == _COREML),
         }

@@ -1,0 +1,139 @@
+"""Faults in how constants are stored: too large, of no weight, skipped, with scales near zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.coreml.constants import Constants
+from mobilesdk.coreml.constexpr import is_constexpr
+from mobilesdk.coreml.dtypes import packed_size
+from mobilesdk.coreml.program import Operation
+from mobilesdk.coreml.weights import Use, channel_axis
+from mobilesdk.coreml.wiring import Wiring
+
+SMALL = 2048
+"""Constants with fewer elements are left alone: nobody gains or loses by how they are stored."""
+
+_NAMED = 5
+_SMALLEST_NORMAL = 2.0**-14  # of float16
+_ARITHMETIC = frozenset(
+    {"add", "sub", "mul", "real_div", "floor_div", "maximum", "minimum", "pow", "select", "concat"}
+)
+
+
+def larger_than_dense(wiring: Wiring) -> Iterator[str]:
+    """Pruning that zeroed nothing keeps all values and adds a mask; tables can outgrow indices."""
+    for use in filter(wiring.is_compressed, wiring.uses):
+        shape = wiring.shape(use)
+        dense = packed_size(wiring.constants.declared(use.name).element, prod(shape))
+        stored = wiring.constants.stored_bytes(use.name)
+        if prod(shape) >= SMALL and stored > dense:
+            yield (
+                f"{use.name} ({use.operation.type}): compressed to {stored} bytes, "
+                f"more than the {dense} that it takes uncompressed."
+            )
+
+
+def compressed_operands(wiring: Wiring) -> Iterator[str]:
+    """Quantizers compress folded constants, positions for example, along an axis of no meaning."""
+    for use in filter(wiring.is_compressed, wiring.uses):
+        if use.operation.type in _ARITHMETIC:
+            yield (
+                f"{use.name} ({use.operation.type}): compressed, but it is an operand and no "
+                "weight of a layer."
+            )
+
+
+def skipped_weights(wiring: Wiring) -> Iterator[str]:
+    """Quantizers skip a weight whose channels do not divide by the block or the group."""
+    for what, count_axis in (("blocks", _block_axis), ("groups", _group_axis)):
+        sizes = _sizes(wiring, count_axis)
+        skipped = [
+            use
+            for use in wiring.uses
+            if not wiring.is_compressed(use)
+            and prod(wiring.shape(use)) >= SMALL
+            and (axis := count_axis(use, wiring.constants)) is not None
+            and any(wiring.shape(use)[axis] % size for size in sizes)
+        ]
+        if skipped:
+            names = ", ".join(use.name for use in skipped[:_NAMED])
+            more = f" and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
+            yield (
+                f"{len(skipped)} weight(s) are not compressed, and their channels do not divide "
+                f"into {what} of {', '.join(map(str, sorted(sizes)))} like those that are: "
+                f"{names}{more}."
+            )
+
+
+def _group_axis(use: Use, constants: Constants) -> int | None:
+    axis = channel_axis(use, constants)
+    rank = len(constants.declared(use.name).static_shape())
+    return None if axis is None or rank < 2 else axis % rank
+
+
+def _block_axis(use: Use, constants: Constants) -> int | None:
+    """Give the axis of the input channels: the other one of the first two, or of the last two."""
+    axis = _group_axis(use, constants)
+    if axis is None:
+        return None
+    first = len(constants.declared(use.name).static_shape()) - 2
+    first = first if use.operation.type == "matmul" else 0
+    return first + 1 if axis == first else first
+
+
+def _sizes(wiring: Wiring, count_axis: Callable[[Use, Constants], int | None]) -> frozenset[int]:
+    """Give the sizes of blocks or groups that compressed weights are divided into along an axis."""
+    found = set()
+    for use in filter(wiring.is_compressed, wiring.uses):
+        axis = count_axis(use, wiring.constants)
+        counts = _counts(wiring, use)
+        size = wiring.shape(use)[axis] if axis is not None else 0
+        if axis is not None and counts is not None and 1 < counts[axis] < size:
+            found.add(size // counts[axis])
+    return frozenset(found)
+
+
+def _counts(wiring: Wiring, use: Use) -> tuple[int, ...] | None:
+    """Give the number of scales or of tables along each axis of a constant."""
+    rank = len(wiring.shape(use))
+    for operation in wiring.constants.chain(use.name):
+        for parameter, inner in (("lut", 2), ("scale", 0)):
+            shape = _argument_shape(wiring, operation, parameter)
+            if shape is not None and len(shape) == rank + inner:
+                return shape[:rank]
+    return None
+
+
+def _argument_shape(wiring: Wiring, operation: Operation, parameter: str) -> tuple[int, ...] | None:
+    if parameter not in operation.inputs or not is_constexpr(operation.type):
+        return None
+    values = wiring.argument(operation, parameter)
+    return None if values is None else values.shape
+
+
+def tiny_scales(wiring: Wiring) -> Iterator[str]:
+    """Scales that float16 holds with fewer bits, or not at all; harmless where all is zero."""
+    tiny = zero = total = 0
+    for use in filter(wiring.is_compressed, wiring.uses):
+        for scales in _scales(wiring, use):
+            total += scales.size
+            zero += int(np.count_nonzero(scales == 0))
+            tiny += int(np.count_nonzero((scales != 0) & (np.abs(scales) < _SMALLEST_NORMAL)))
+    if tiny or zero:
+        yield (
+            f"Of {total} scales, {tiny} lie below the normal range of float16, and {zero} are zero."
+        )
+
+
+def _scales(wiring: Wiring, use: Use) -> Iterator[NDArray[Any]]:
+    for operation in wiring.constants.chain(use.name):
+        if is_constexpr(operation.type):
+            scales = wiring.argument(operation, "scale")
+            if scales is not None and scales.dtype == np.float16:
+                yield scales

@@ -1,0 +1,82 @@
+"""What makes and what takes each value of a function, for checks that follow values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.coreml.constants import Constants
+from mobilesdk.coreml.constexpr import is_constexpr
+from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.package import Package
+from mobilesdk.coreml.program import Function, Operation, TensorType, Value
+from mobilesdk.coreml.weights import Use, uses
+from mobilesdk.errors import FileRejected
+
+
+class Wiring:
+    """A function with its constants, and the makers and users of its values."""
+
+    def __init__(self, package: Package, function: Function) -> None:
+        """Follow all values once."""
+        self.constants = Constants(package, function)
+        self.uses = tuple(
+            use for use in uses(function, self.constants) if self._is_tensor(use.name)
+        )
+        self.operations = tuple(function.block.walk())
+        self.makers = {out.name: item for item in self.operations for out in item.outputs}
+        self.types = {item.name: item.type for item in function.inputs}
+        self.types |= {out.name: out.type for item in self.operations for out in item.outputs}
+        self.users: dict[str, list[Operation]] = {}
+        for operation in self.operations:
+            for name in names(operation, tuple(operation.inputs)):
+                self.users.setdefault(name, []).append(operation)
+        self.results = frozenset(function.block.outputs)
+
+    def _is_tensor(self, name: str) -> bool:
+        operation = self.constants.operation(name)
+        declared = next(out.type for out in operation.outputs if out.name == name)
+        is_text = isinstance(declared, TensorType) and declared.element is ElementType.STRING
+        return isinstance(declared, TensorType) and not is_text
+
+    def is_compressed(self, use: Use) -> bool:
+        """Tell whether a constant is decoded before it is used."""
+        return is_constexpr(self.constants.operation(use.name).type)
+
+    def shape(self, use: Use) -> tuple[int, ...]:
+        """Give the declared shape of a constant."""
+        return self.constants.declared(use.name).static_shape()
+
+    def argument(self, operation: Operation, parameter: str) -> NDArray[Any] | None:
+        """Decode an argument of a compressed constant.
+
+        Returns:
+            None if it is not given, or contradicts itself, of which `read_weights` tells.
+        """
+        try:
+            return self.constants.argument(operation, parameter)
+        except FileRejected:
+            return None
+
+    def number(self, operation: Operation, parameter: str) -> float | None:
+        """Give an argument that is one constant number; None if it is something else."""
+        bindings = operation.inputs.get(parameter, ())
+        if len(bindings) != 1:
+            return None
+        binding = bindings[0]
+        if isinstance(binding, Value):
+            values: Any = self.constants.value(binding)
+        elif binding in self.constants:
+            values = self.constants.read(binding)
+        else:
+            return None
+        whole = isinstance(values, np.ndarray) and values.size == 1 and values.dtype.kind in "iuf"
+        return float(values.item()) if whole else None
+
+
+def names(operation: Operation, parameters: tuple[str, ...]) -> list[str]:
+    """Give the names that an operation takes by some of its parameters."""
+    bindings = [item for name in parameters for item in operation.inputs.get(name, ())]
+    return [item for item in bindings if isinstance(item, str)]

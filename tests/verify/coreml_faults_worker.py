@@ -1,0 +1,153 @@
+"""Run in a process of its own: packages that coremltools leaves a fault in without an error.
+
+The last argument is a folder. Writes ``<name>.mlpackage``, and ``original.npz`` with the weights.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mobilesdk.coreml import load
+from mobilesdk.lowering.coreml.convert import import_coremltools
+
+ct = import_coremltools()
+
+import coremltools.optimize.coreml as cto  # noqa: E402  after what it clashes with is hidden
+from coremltools.optimize.coreml.experimental import _model_debugger  # noqa: E402
+
+
+class Net(nn.Module):
+    """Channels that 16 and 32 do not divide, a weight above 65,504 elements, a constant operand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 64, 3, padding=1)
+        self.odd = nn.Conv2d(64, 60, 1)
+        self.back = nn.Conv2d(60, 80, 1)
+        self.register_buffer("positions", torch.randn(1, 80, 8, 8))
+        self.head = nn.Linear(80, 1000)
+        with torch.no_grad():
+            self.head.weight[7] = 0
+
+    def forward(self, image: Tensor) -> Tensor:
+        y = nn.functional.hardtanh(self.odd(self.stem(image).relu()), 0.0, 6.0)
+        return self.head((self.back(y) + self.positions).mean((2, 3)))
+
+
+class Masked(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + torch.full((8, 8), torch.finfo(torch.float32).min).triu(1)).softmax(-1)
+
+
+class Squared(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (x * x).mean(-1, keepdim=True).sqrt()
+
+
+class FloatIds(nn.Module):
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(rows, 4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.table((ids.float() + 0.25).floor().long())
+
+
+IMAGE, VECTOR = (torch.randn(1, 3, 8, 8),), (torch.randn(8, 8),)
+IDS = (torch.zeros(1, 6, dtype=torch.int32),)
+
+
+def convert(module: nn.Module, inputs: tuple[Tensor, ...], target: Any = ct.target.iOS18) -> Any:
+    program = torch.export.export(module.eval(), inputs).run_decompositions({})
+    return ct.convert(program, minimum_deployment_target=target, skip_model_load=True)
+
+
+def linear(model: Any, *kept: str, **fields: Any) -> Any:
+    config = cto.OptimizationConfig(cto.OpLinearQuantizerConfig(**fields))
+    for name in kept:
+        config.set_op_name(name, None)
+    return cto.linear_quantize_weights(model, config)
+
+
+def palettize(model: Any, *kept: str, **fields: Any) -> Any:
+    config = cto.OptimizationConfig(cto.OpPalettizerConfig(mode="uniform", **fields))
+    for name in kept:
+        config.set_op_name(name, None)
+    return cto.palettize_weights(model, config)
+
+
+def prune(model: Any, *kept: str, **fields: Any) -> Any:
+    config = cto.OptimizationConfig(cto.OpThresholdPrunerConfig(**fields))
+    for name in kept:
+        config.set_op_name(name, None)
+    return cto.prune_weights(model, config)
+
+
+def round_activations(model: Any, folder: Path) -> Any:
+    """Run coremltools' own calibration, with our executor in the place of a Mac."""
+    model.save(str(folder))
+    executable = load(folder)
+
+    def predict(
+        _self: object, inputs: dict[str, Any], names: Iterable[str], _units: object
+    ) -> dict[str, Any]:
+        found = executable.intermediates(inputs)
+        return {name: found[name] for name in names if name in found}
+
+    _model_debugger.ModelDebugger.predict_intermediate_outputs = predict
+    config = cto.OptimizationConfig(cto.OpLinearQuantizerConfig(mode="linear_symmetric"))
+    return cto.linear_quantize_activations(model, config, [{"image": 3 * IMAGE[0].numpy()}])
+
+
+def operand(model: Any) -> str:
+    """Give the name of the constant that is added."""
+    return next(
+        name
+        for name, value in cto.get_weights_metadata(model, weight_threshold=2048).items()
+        if any(op.op_type == "add" for op in value.child_ops)
+    )
+
+
+def main(folder: Path) -> None:
+    net = Net()
+    model, older = convert(net, IMAGE), convert(net, IMAGE, ct.target.iOS17)
+    positions = operand(model)
+    groups = {"granularity": "per_grouped_channel", "group_size": 16}
+    half = cto.OpMagnitudePrunerConfig(target_sparsity=0.5, weight_threshold=2048)
+    made = {
+        "clean": model,
+        "clean_int8": linear(model, positions, mode="linear_symmetric"),
+        "clean_palette6": palettize(model, positions, nbits=6),
+        "clean_sparse": prune(model, positions, threshold=0.06, minimum_sparsity_percentile=0.1),
+        "unpruned": cto.prune_weights(model, cto.OptimizationConfig(half)),
+        "skipped_blocks": linear(
+            model, positions, dtype="int4", granularity="per_block", block_size=32
+        ),
+        "skipped_groups": palettize(model, positions, nbits=4, **groups),
+        "changed": palettize(model, positions, nbits=4, enable_per_channel_scale=True, **groups),
+        "outgrown": palettize(
+            model, positions, nbits=8, granularity="per_grouped_channel", group_size=1
+        ),
+        "operand": linear(model, mode="linear_symmetric"),
+        "before_clamp": round_activations(older, folder / "float.mlpackage"),
+        "infinite": convert(Masked(), VECTOR),
+        "overflow": convert(Squared(), VECTOR),
+        "float_ids": convert(FloatIds(70_000), IDS),
+        "few_float_ids": convert(FloatIds(2_000), IDS),
+    }
+    for name, package in made.items():
+        package.save(str(folder / f"{name}.mlpackage"))
+    weights = {name: value.numpy() for name, value in net.state_dict().items() if value.ndim > 1}
+    np.savez(folder / "original.npz", **weights)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[-1]))
