@@ -18,7 +18,7 @@ from mobilesdk.core.scheme import WeightScheme
 from mobilesdk.errors import FileRejected
 from mobilesdk.flatbuffers.program import Call, Program, TensorValue, read_program
 from mobilesdk.flatbuffers.reader import map_file
-from mobilesdk.flatbuffers.xnnpack import BACKEND, Graph, Value, read_graph
+from mobilesdk.flatbuffers.xnnpack import BACKEND, FLOATS, Graph, Value, read_graph
 from mobilesdk.flatbuffers.xnnpack_weights import decode, scheme_of
 from mobilesdk.numerics.fingerprint import fingerprint
 
@@ -112,6 +112,7 @@ class _Weights:
         self._graphs = graphs
         self._budget_elements = budget_elements
         self._seen: set[object] = set()
+        self._beside_floats = {key for call in program.calls for key in self._float_keys(call)}
 
     def all(self) -> Iterator[WeightInfo]:
         """Give the weights inside of delegates, then those of the program itself."""
@@ -130,6 +131,16 @@ class _Weights:
                 name = f"{BACKEND}.{delegate}.{identifier}"
                 yield from self._decoded(name, node.type, value)
 
+    def _float_keys(self, call: Call) -> Iterator[object]:
+        """Give the keys of constants that an op of a graph takes together with computed floats."""
+        if call.delegate not in self._graphs:
+            return
+        graph = self._graphs[call.delegate]
+        for node in graph.nodes:
+            values = [self._bound(call, graph.values[item]) for item in node.inputs]
+            if any(value.data is None and value.dtype in FLOATS for value in values):
+                yield from (_key(value) for value in values if value.data is not None)
+
     def _bound(self, call: Call, value: Value) -> Value:
         """Put in what the program gives for an argument, if that is a constant."""
         if value.argument is None or value.argument >= len(call.arguments):
@@ -143,10 +154,12 @@ class _Weights:
         scheme = scheme_of(value)
         if value.data is None or scheme is None or len(value.shape) < 2:
             return
-        if self._is_new((value.key, value.datatype, value.shape), prod(value.shape)):
+        if self._is_new(_key(value), prod(value.shape)):
             scales = value.quantization.stored_bytes if value.quantization else 0
             size = len(value.data) + scales
-            yield _weight(name, op, scheme, size, decode(value))
+            weight = _weight(name, op, scheme, size, decode(value))
+            decoded = scheme.encoding == "linear" and _key(value) in self._beside_floats
+            yield weight.model_copy(update={"decoded": decoded})
 
     def _of_kernel(self, call: Call) -> Iterator[WeightInfo]:
         held = [self._program.tensors.get(place) for place in call.arguments]
@@ -190,6 +203,11 @@ class _Weights:
         if self._budget_elements < 0:
             raise FileRejected("The weights decode to more elements than a file of its size holds.")
         return True
+
+
+def _key(value: Value) -> object:
+    """Give what is the same for the same constant."""
+    return value.key, value.datatype, value.shape
 
 
 def _is_float_weight(tensor: TensorValue) -> bool:

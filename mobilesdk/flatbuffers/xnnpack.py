@@ -35,6 +35,9 @@ DATATYPES = {
 }
 """Value types of the schema → dtypes; ``qdint8`` (9) is int8 with ranges found at run time."""
 
+FLOATS = frozenset({"float32", "float16", "bfloat16"})
+"""Dtypes of values that an op computes in floating point."""
+
 MAX_AXES = 6
 
 _HEADER = struct.Struct("<4x4sHIIIQ")

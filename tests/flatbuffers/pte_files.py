@@ -144,6 +144,8 @@ def program(
     shape: tuple[int, ...],
     quantization: list[object] | None = None,
     scales: bytes = b"",
+    *,
+    dynamic: bool = False,
 ) -> bytes:
     """Give a file whose one delegate multiplies an input with a constant.
 
@@ -153,15 +155,20 @@ def program(
         shape: Of the constant.
         quantization: Fields of its union of scales (kind, table).
         scales: Bytes that the scales lie in, as constant 2.
+        dynamic: Whether the input is rounded to int8 first, with a range found at run time.
     """
     held = value(1, datatype, *shape, constant=1)
     stored = union(1, held) if quantization is None else union(2, [held, *quantization])
     taken, given = value(0, 1, 1, 4, argument=0), value(2, 1, 1, 3, argument=1)
+    multiply = union(2, [u32(3 if dynamic else 0), u32(1), u32(2**32 - 1), u32(2)])
+    rounded = union(2, [value(3, 9, 1, 4), *union(3, [i32(1)])])
+    convert = union(18, [u32(0), u32(3)])
+    values = (union(1, taken), stored, union(1, given))
     graph = flatbuffer(
         [
             None,
-            Tables((union(2, [u32(0), u32(1), None, u32(2)]),)),
-            Tables((union(1, taken), stored, union(1, given))),
+            Tables((convert, multiply) if dynamic else (multiply,)),
+            Tables((*values, rounded) if dynamic else values),
             None,
             None,
             None,

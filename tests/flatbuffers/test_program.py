@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilesdk.core.artifact import WeightInfo
-from mobilesdk.core.scheme import WeightScheme
+from mobilesdk.core.ledger import Expectation, ExpectedWeight
+from mobilesdk.core.scheme import ActivationScheme, WeightScheme
 from mobilesdk.errors import FileRejected
 from mobilesdk.flatbuffers.executorch import inspect_file, inspect_program
 from mobilesdk.flatbuffers.executorch_folder import pack, unpack
 from mobilesdk.numerics.fingerprint import fingerprint
+from mobilesdk.verify.ledger import build_ledger
 from tests.flatbuffers.pte_files import Scalar, i32, program, u32, union
 
 FLOATS = np.arange(-6, 6, dtype=np.float32).reshape(3, 4)
@@ -62,6 +64,48 @@ def test_int8_weights_per_channel() -> None:
     assert weight.scheme == WeightScheme(encoding="linear", bits=8, granularity="per_channel")
     assert weight.size_bytes == 12 + 12
     assert weight.fingerprint == fingerprint(integers * scales[:, None])
+
+
+def test_a_weight_that_meets_rounded_values_is_told_from_one_that_meets_floats() -> None:
+    integers = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
+    channels = union(1, [None, i32(0), u32(2), u32(3)])
+    scales = np.ones(3, np.float32).tobytes()
+    arguments = (integers.tobytes(), 6, (3, 4), channels, scales)
+
+    assert weight_of(program(*arguments)).decoded
+    dynamic = program(*arguments, dynamic=True)
+    assert not weight_of(dynamic).decoded
+    assert [op.type for op in inspect_program(memoryview(dynamic)).ops] == [
+        "XNNConvert",
+        "XNNFullyConnected",
+    ]
+    assert not weight_of(FILE).decoded
+
+
+def test_the_ledger_tells_a_dynamic_weight_that_meets_floats() -> None:
+    integers = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
+    channels = union(1, [None, i32(0), u32(2), u32(3)])
+    arguments = (integers.tobytes(), 6, (3, 4), channels, np.ones(3, np.float32).tobytes())
+    scheme = WeightScheme(encoding="linear", bits=8, granularity="per_channel")
+    weight = ExpectedWeight(
+        name="w",
+        role="linear",
+        shape=(3, 4),
+        requested=scheme,
+        planned=scheme,
+        fingerprint=fingerprint(integers),
+    )
+    dynamic = ActivationScheme(mode="dynamic", bits=8)
+    expectation = Expectation(weights=(weight,), activations=dynamic)
+
+    def different(data: bytes) -> list[str]:
+        ledger = build_ledger(expectation, inspect_program(memoryview(data)))
+        return [f"{entry.name}: {entry.reason}" for entry in ledger.different]
+
+    assert different(program(*arguments, dynamic=True)) == []
+    assert different(program(*arguments)) == [
+        "w: its op takes it as floats, so that nothing is rounded at run time"
+    ]
 
 
 def test_int8_weights_per_tensor_with_a_zero_point() -> None:
