@@ -24,6 +24,7 @@ class ObservedOp(Frozen):
         op_count: Ops that the value stands for: 1, or all those inside of the delegate.
         sources: Names of the values that the op takes, as far as they depend on the inputs.
         float_name: The float op that the file names as its origin, if it does.
+        output: The output of the contract that it is, if it is one.
         not_comparable: Why its numbers cannot be held against the float model; empty if they can.
     """
 
@@ -33,6 +34,7 @@ class ObservedOp(Frozen):
     op_count: int = 1
     sources: tuple[str, ...] = ()
     float_name: str = ""
+    output: str = ""
     not_comparable: str = ""
 
 
@@ -55,6 +57,7 @@ class FloatOp(Frozen):
         sources: Names of the ops that it was computed from, the nearest that are in the record.
         same_as: Name of the first op that holds the same numbers in another arrangement, or is
             computed in the same way; its own if there is none.
+        outputs: The outputs of the contract that it is.
         file: With its values ``[samples, *shape]``; a name in the folder of the record.
     """
 
@@ -64,6 +67,7 @@ class FloatOp(Frozen):
     shape: tuple[int, ...]
     sources: tuple[str, ...]
     same_as: str
+    outputs: tuple[str, ...] = ()
     file: str
 
 
@@ -83,7 +87,8 @@ class LayerParity(Frozen):
         float_op: Name of the float op that it was compared with.
         float_place: Place of that op in the float model.
         module: Path of the module that the float op comes from, if that is known.
-        matched_by: Whether the name that the file keeps told which float op it is, or the values.
+        matched_by: What told which float op it is: a name (that the file keeps, or of an output
+            of the contract), or the values.
         correlation: Of the two values, 0 … 1, whatever their scale.
         sqnr_db: Over all samples, decibels.
     """

@@ -70,6 +70,7 @@ class ObservedPackage:
                 type=kind,
                 sources=tuple(self._sources[name]),
                 float_name=_CASTS.sub("", name),
+                output=self._session.output_names.get(name, ""),
                 not_comparable=reason,
             )
             found[name] = Observation(op, values)

@@ -51,6 +51,11 @@ class ReferenceSession:
         self._inputs = _pair("inputs", contract.inputs, inputs, self._executable.input_names)
         self._outputs = _pair("outputs", contract.outputs, outputs, self._executable.output_names)
 
+    @property
+    def output_names(self) -> dict[str, str]:
+        """The contract's name of each of the package's outputs."""
+        return {name: spec.name for name, spec in self._outputs}
+
     def run(
         self, inputs: Mapping[str, NDArray[Any]], *, trace: Trace | None = None
     ) -> dict[str, NDArray[Any]]:

@@ -46,6 +46,7 @@ def write_float_ops(
     ]
     exported = load_program(program)
     lineage = Lineage(exported.graph)
+    outputs = _outputs(exported, contract)
     found: dict[Node, FloatOp] = {}
 
     def visit(node: Node, values: Values) -> None:
@@ -62,12 +63,23 @@ def write_float_ops(
             shape=stacked.shape[1:],
             sources=tuple(source.name for source in lineage.sources(node, found)),
             same_as=lineage.origin(node).name,
+            outputs=outputs.get(node.name, ()),
             file=file,
         )
 
     run_variants(exported, [{}], inputs, visit, context.report)
     record = FloatOps(sample_count=len(inputs), ops=tuple(found.values()))
     (context.output / RECORD_NAME).write_text(record.model_dump_json(), encoding="utf-8")
+
+
+def _outputs(
+    program: torch.export.ExportedProgram, contract: Contract
+) -> dict[str, tuple[str, ...]]:
+    """Map names of nodes to the outputs that they are."""
+    found: dict[str, tuple[str, ...]] = {}
+    for node, spec in zip(program.graph_signature.user_outputs, contract.outputs, strict=True):
+        found[node] = (*found.get(node, ()), spec.name)
+    return found
 
 
 def _is_float(value: Any) -> bool:

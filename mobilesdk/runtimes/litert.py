@@ -29,6 +29,7 @@ import numpy as np
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.layers import OpProfile
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
@@ -95,7 +96,18 @@ class LiteRTRuntime:
             experimental_preserve_all_tensors=True,
         )
         session = LiteRTSession(path.name, runner, contract)
-        return ObservedFile(path, interpreter, session.run)
+        return ObservedFile(path, interpreter, session.run, session.output_tensors)
+
+    def profile(self, path: Path, run_count: int, threads: int) -> OpProfile:
+        """Time the ops of a file, inside of the CPU delegate too.
+
+        Raises:
+            FileRejected: The file is damaged or hostile.
+            ArtifactInvalid: It does not run.
+        """
+        from mobilesdk.lowering.litert.profile import profile_file
+
+        return profile_file(path, run_count, threads)
 
 
 class LiteRTSession:
@@ -125,6 +137,11 @@ class LiteRTSession:
             spec.name: _decode(found[name], details).astype(spec.dtype)
             for name, details, spec in self._outputs
         }
+
+    @property
+    def output_tensors(self) -> dict[int, str]:
+        """The contract's name of each tensor that is an output."""
+        return {details["index"]: spec.name for _, details, spec in self._outputs}
 
     def findings(self) -> tuple[str, ...]:
         """Tell nothing: the runtime keeps no values inside a model."""

@@ -100,7 +100,7 @@ class _FloatValues:
         ops = list(enumerate(self.record.ops))
         self.side = Side(
             shapes={place: op.shape for place, op in ops},
-            names={place: op.name for place, op in ops},
+            names={place: (op.name, *map(_output, op.outputs)) for place, op in ops},
             origin=Ancestry(
                 [op.name for op in self.record.ops],
                 [op.sources for op in self.record.ops],
@@ -129,7 +129,7 @@ class _Seen:
         """Values that can be compared."""
         return Side(
             shapes={place: self._shapes[place] for place in self.probed},
-            names={place: self.ops[place].float_name for place in self.probed},
+            names={place: _names(self.ops[place]) for place in self.probed},
             origin=Ancestry([op.name for op in self.ops], [op.sources for op in self.ops]),
         )
 
@@ -173,6 +173,15 @@ class _Seen:
                 )
             yield index, observed
             self._context.report(f"{doing} values inside the artifact", (index + 1) / count)
+
+
+def _names(op: ObservedOp) -> tuple[str, ...]:
+    return (op.float_name, _output(op.output)) if op.output else (op.float_name,)
+
+
+def _output(name: str) -> str:
+    """Give a name that no op has."""
+    return f"output {name}"
 
 
 def _same(ops: list[ObservedOp], observed: Iterable[Observation]) -> bool:

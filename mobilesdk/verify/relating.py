@@ -84,12 +84,12 @@ class Side:
 
     Attributes:
         shapes: Place → shape of one sample.
-        names: Place → name of the float op that it is, or claims to be.
+        names: Place → what names the float op that it is, or claims to be.
         origin: What each value, comparable or not, is computed from.
     """
 
     shapes: Mapping[int, Shape]
-    names: Mapping[int, str]
+    names: Mapping[int, tuple[str, ...]]
     origin: Ancestry
 
 
@@ -164,11 +164,12 @@ class Relater:
         return self._probed[place].size >= MIN_POINTS
 
     def _by_name(self) -> dict[int, Relation]:
-        numbers = {name: place for place, name in self._floats.names.items()}
+        numbers = {name: place for place, names in self._floats.names.items() for name in names}
         claims = {
             place: numbers[name]
-            for place, name in self._artifact.names.items()
-            if name in numbers and numbers[name] in self._pairs[place]
+            for place, names in self._artifact.names.items()
+            for name in names
+            if numbers.get(name) in self._pairs[place]
         }
         best: dict[int, float] = {}
         for place, other in claims.items():

@@ -63,7 +63,10 @@ class ObservedProgram:
         self._contract = contract
         self._threads = threads
         self._program = program
-        self._values = _values(program, _inner_counts(ops))
+        outputs = {
+            place: spec.name for place, spec in zip(program.outputs, contract.outputs, strict=True)
+        }
+        self._values = _values(program, _inner_counts(ops), outputs)
         self._bytes = _SPARE_BYTES + sum(_recorded_bytes(program, call) for call in program.calls)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[Observation]:
@@ -96,7 +99,9 @@ def _recorded(event: Any, value: _Value) -> NDArray[Any]:
         ) from error
 
 
-def _values(program: Program, inner_counts: Mapping[int, int]) -> list[list[_Value]]:
+def _values(
+    program: Program, inner_counts: Mapping[int, int], outputs: Mapping[int, str]
+) -> list[list[_Value]]:
     """Give for each call what it gives: of a kernel its outputs, of a delegate what is new."""
     names: dict[int, str] = {}
     found = []
@@ -114,6 +119,7 @@ def _values(program: Program, inner_counts: Mapping[int, int]) -> list[list[_Val
                 delegate="" if call.kernel else program.delegates[call.delegate or 0].backend,
                 op_count=1 + max(hidden, 0),
                 sources=sources,
+                output=outputs.get(item, ""),
                 not_comparable=_not_comparable(program.tensors[item]),
             )
             values.append(_Value(op, position))

@@ -25,6 +25,7 @@ class ObservedFile:
         path: The file.
         interpreter: That keeps all tensors of it.
         run: Runs the file once in that interpreter.
+        outputs: The contract's name of each tensor that is an output.
     """
 
     how = (
@@ -32,7 +33,13 @@ class ObservedFile:
         "integers decoded with the scales of the file; constants and their decoding are not listed"
     )
 
-    def __init__(self, path: Path, interpreter: Any, run: Callable[[Arrays], object]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        interpreter: Any,
+        run: Callable[[Arrays], object],
+        outputs: Mapping[int, str],
+    ) -> None:
         model = read_tflite(path)
         if len(model.subgraphs) != 1:
             raise ArtifactInvalid(
@@ -43,7 +50,7 @@ class ObservedFile:
         self._interpreter = interpreter
         self._run = run
         self._graph = model.subgraphs[0]
-        self._values = tuple(_varying(self._graph))
+        self._values = tuple(_varying(self._graph, outputs))
 
     def run(self, inputs: Arrays) -> Iterator[Observation]:
         """Run once on one sample; give every value that depends on the inputs, in order.
@@ -60,7 +67,7 @@ class ObservedFile:
                 yield Observation(op, _decode(self._interpreter.get_tensor(index), tensor))
 
 
-def _varying(graph: Subgraph) -> Iterator[tuple[ObservedOp, int]]:
+def _varying(graph: Subgraph, outputs: Mapping[int, str]) -> Iterator[tuple[ObservedOp, int]]:
     """Give the results of all ops that take, directly or not, an input of the graph."""
     names: dict[int, str] = {}
     for place, operator in enumerate(graph.operators):
@@ -73,6 +80,7 @@ def _varying(graph: Subgraph) -> Iterator[tuple[ObservedOp, int]]:
                 name=names[index],
                 type=operator.type,
                 sources=sources,
+                output=outputs.get(index, ""),
                 not_comparable=_not_comparable(graph.tensors[index]),
             )
             yield op, index
