@@ -70,13 +70,15 @@ class Executable:
         body = model.program.functions[self.function]
         self.unverifiable = scan(body)
         self._declared = {item.name: item for item in body.inputs}
+        if len(self._declared) != len(body.inputs):
+            raise FileRejected(f"ML Program: two inputs of {self.function!r} have one name.")
         self.input_names = tuple(
             item.name for item in body.inputs if not isinstance(item.type, StateType)
         )
         self._states = {
-            item.name: item.type.wrapped
+            item.name: _numbers(item.name, item.type.wrapped)
             for item in body.inputs
-            if isinstance(item.type, StateType) and isinstance(item.type.wrapped, TensorType)
+            if isinstance(item.type, StateType)
         }
         for name, wrapped in self._states.items():
             check_declared(f"state {name}", wrapped, limits.elements)
@@ -88,6 +90,11 @@ class Executable:
             compiler = Compiler(literals, ios_version(body), precision, limits.elements)
             self._block = compiler.block(body.block, body.inputs, {})
             self._slot_count = compiler.slot_count
+
+    @property
+    def declared_inputs(self) -> tuple[NamedType, ...]:
+        """Inputs that are no states, as the program declares them."""
+        return tuple(self._declared[name] for name in self.input_names)
 
     def new_states(self) -> States:
         """Give states for a new sequence of runs, filled with zeros."""
@@ -165,16 +172,15 @@ class Executable:
         ]
 
     def _carried(self, declared: NamedType, given: Any) -> Tensor:
-        if not isinstance(declared.type, TensorType):
-            raise UnsupportedProgram(f"The input {declared.name!r} is no tensor.")
+        of = _numbers(declared.name, declared.type)
         feature = _named(self.inputs, declared.name)
         array = np.asarray(given)
         if feature is not None and feature.color_layout is not None:
             array = planes(array, feature)
-        if declared.type.shape == () and array.shape == (1,):  # how Core ML passes a scalar
+        if of.shape == () and array.shape == (1,):  # how Core ML passes a scalar
             array = array.reshape(())
-        value = _convert(declared.name, array, declared.type.element)
-        if declared.type.element is ElementType.FLOAT16 and self.precision.rounds:
+        value = _convert(declared.name, array, of.element)
+        if of.element is ElementType.FLOAT16 and self.precision.rounds:
             value = round_float16(value)
         try:
             checked: Tensor = ResultCheck(
@@ -195,9 +201,7 @@ class Executable:
         return array
 
     def _array(self, name: str, value: Tensor) -> NDArray[Any]:
-        declared = self._types[name]
-        if not isinstance(declared, TensorType):
-            raise FileRejected(f"ML Program: {name!r} is a tensor where none is declared.")
+        declared = _numbers(name, self._types[name])
         return hand_out(value, self.precision.array_dtype(declared.element))
 
     def _observer(self, trace: Trace) -> Observer:
@@ -222,6 +226,17 @@ def _result_types(operations: Iterable[Operation], inputs: tuple[NamedType, ...]
     for operation in operations:
         types.update((item.name, item.type) for item in operation.outputs)
     return types
+
+
+def _numbers(name: str, of: ValueType) -> TensorType:
+    """Give a type as one of tensors of numbers.
+
+    Raises:
+        UnsupportedProgram: It is of something else.
+    """
+    if not isinstance(of, TensorType) or of.element is ElementType.STRING:
+        raise UnsupportedProgram(f"{name!r} is not declared as a tensor of numbers.")
+    return of
 
 
 def _is_large(of: ValueType) -> bool:

@@ -106,7 +106,9 @@ def resize(
 def _scaled(x: Tensor, *factors: float) -> tuple[int, ...]:
     # In float32, as in the shapes that the converter declares.
     sizes = zip(x.shape[-len(factors) :], factors, strict=True)
-    return tuple(int(np.floor(np.float32(factor) * np.float32(size))) for size, factor in sizes)
+    with np.errstate(over="ignore"):  # infinity is no size, and refused as such
+        scaled = [np.floor(np.float32(factor) * np.float32(size)) for size, factor in sizes]
+    return tuple(map(int, scaled))
 
 
 def _check_resized(x: Tensor, sizes: dict[int, int], max_elements: int) -> None:
