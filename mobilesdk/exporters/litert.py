@@ -28,7 +28,7 @@ References:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -59,6 +59,7 @@ from mobilesdk.lowering.litert.recipe import (
     OpSet,
     build_recipe,
     float_op_types,
+    float_operators,
     nnapi_float_types,
 )
 from mobilesdk.plugins.contract import ExportOptions, Tool
@@ -151,14 +152,20 @@ class LiteRTExporter:
         artifact.write_bytes(content)
         require_op_set(content, options.op_set)
         kept_float = _float_types(content, subgraph, matches, record, options)
+        static = record.activations.mode == "static"
+        float_ops = float_operators(subgraph) if static else {}
         expectation = Expectation(
             weights=expected_weights(
-                record.weights, weights, matches, _operands(record.activations, kept_float)
+                record.weights,
+                weights,
+                matches,
+                _operands(record.activations, kept_float, subgraph, float_ops),
             ),
             activations=record.activations,
             planned_activations=ActivationScheme() if record.activations == _FLOAT16 else None,
             activations_reason=_FLOAT16_REASON if record.activations == _FLOAT16 else "",
             float_op_types=kept_float,
+            float_ops={subgraph.tensors[index].name: why for index, why in float_ops.items()},
         )
         return exported(model, "litert", artifact, expectation)
 
@@ -312,6 +319,17 @@ def _float_types(
     return {**found, **nnapi_float_types(subgraph)} if options.op_set == "nnapi" else found
 
 
-def _operands(activations: ActivationScheme, kept_float: Iterable[str]) -> Operands:
+def _operands(
+    activations: ActivationScheme,
+    kept_float: Iterable[str],
+    subgraph: Subgraph,
+    float_ops: Container[int],
+) -> Operands:
     bits = activations.bits if activations.mode == "static" else 0
-    return Operands(bits, STATIC_OPERATORS - WEIGHT_OPERATORS - frozenset(kept_float))
+    kept = frozenset(
+        index
+        for operator in subgraph.operators
+        if operator.outputs[0] in float_ops
+        for index in operator.inputs
+    )
+    return Operands(bits, STATIC_OPERATORS - WEIGHT_OPERATORS - frozenset(kept_float), kept)

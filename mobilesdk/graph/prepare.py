@@ -19,6 +19,7 @@ from mobilesdk.graph.rewrites import (
     give_pools_a_stride,
     name_relu6,
     remove_assertions,
+    remove_expansions,
     remove_no_ops,
     use_plain_names,
 )
@@ -28,6 +29,7 @@ REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
     use_plain_names,
     remove_assertions,
     remove_no_ops,
+    remove_expansions,
     fold_constants,
     write_linear,
     fold_batch_norms,

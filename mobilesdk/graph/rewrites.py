@@ -33,6 +33,16 @@ _CASTS = frozenset({_aten._to_copy.default, _aten.to.dtype})
 _MAX_POOLS = frozenset(
     {_aten.max_pool1d.default, _aten.max_pool2d.default, _aten.max_pool3d.default}
 )
+_BROADCASTING = frozenset(
+    {
+        _aten.add.Tensor,
+        _aten.sub.Tensor,
+        _aten.mul.Tensor,
+        _aten.div.Tensor,
+        _aten.maximum.default,
+        _aten.minimum.default,
+    }
+)
 _PLAIN_NAMES = {
     _aten.subtract.Tensor: _aten.sub.Tensor,
     _aten.multiply.Tensor: _aten.mul.Tensor,
@@ -75,6 +85,27 @@ def _changes_nothing(node: Node) -> bool:
         return False
     before, after = node.all_input_nodes[0].meta["val"], node.meta["val"]
     return bool(before.shape == after.shape and before.dtype == after.dtype)
+
+
+def remove_expansions(module: torch.fx.GraphModule) -> None:
+    """Let an op that stretches its operands by itself take an expanded operand as it was.
+
+    Why: ``normalize`` and ``expand_as`` expand what they divide or multiply by. XNNPACK leaves the
+    expansion outside its delegates, and litert-torch then refuses some of these products.
+    """
+    for node in module.graph.find_nodes(op="call_function", target=_aten.expand.default):
+        source = node.args[0]
+        for user in list(node.users):
+            if user.target in _BROADCASTING and _stretches(user, node, source):
+                user.replace_input_with(node, source)
+    module.graph.eliminate_dead_code()
+
+
+def _stretches(user: Node, expanded: Node, source: Node) -> bool:
+    """Tell whether an op gives the same shape with an operand that is not expanded."""
+    operands = [source if operand is expanded else operand for operand in user.args[:2]]
+    shapes = [value.meta["val"].shape for value in operands if isinstance(value, Node)]
+    return bool(torch.broadcast_shapes(*shapes) == user.meta["val"].shape)
 
 
 def _separates_result(node: Node) -> bool:

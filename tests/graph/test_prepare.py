@@ -182,6 +182,26 @@ def test_ops_that_do_nothing_are_removed(name):
     torch.testing.assert_close(outputs(prepared, x)[0], x * 2)
 
 
+EXPANSIONS = {
+    "normalize": (lambda _, x: F.normalize(x, dim=1), 0),
+    "expand_as": (lambda _, x: x * x.mean(1, keepdim=True).expand_as(x), 0),
+    "of both operands": (lambda _, x: x[:, :1].expand_as(x) * x[:, 1:2].expand_as(x), 1),
+    "a result": (lambda _, x: x[:, :1].expand_as(x), 1),
+}
+
+
+@pytest.mark.parametrize("name", EXPANSIONS)
+def test_operands_that_are_stretched_anyway_are_not_expanded(name):
+    function, left = EXPANSIONS[name]
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    original = export(Lambda(function), x)
+    prepared = prepare(original)
+    assert (
+        ops(prepared)["aten.expand.default"] == left < ops(original)["aten.expand.default"] + left
+    )
+    assert_same(original, prepared, x)
+
+
 def test_pads_slices_and_casts_that_do_something_stay():
     def function(_, x):
         return F.pad(x, (0, 1))[:, :, 1:].to(torch.int32)

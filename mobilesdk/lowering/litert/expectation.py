@@ -13,11 +13,14 @@ from mobilesdk.core.scheme import WeightRecord, WeightScheme
 from mobilesdk.flatbuffers.tflite_weights import StoredWeight
 from mobilesdk.lowering.expectation import expected_weight
 from mobilesdk.lowering.litert.matching import Match, Matches, rounded, rounded_operand
+from mobilesdk.lowering.litert.recipe import WEIGHT_OPERATORS
 from mobilesdk.numerics.fingerprint import fingerprint
 
 _FOLDED = "the converter folded a scale into it"
 _SUMMED = "the converter added up two weights"
+_FULL_PRECISION = "LiteRT keeps float16 for weights of layers only"
 _OPERAND = "an operand of an integer op is stored like an activation"
+_HALF = WeightScheme(bits=16)
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,17 @@ class Operands:
     Attributes:
         bits: Of static activations; 0 if activations are floating point.
         op_types: Ops that become integer ops.
+        kept: Indices of constants of the float file whose ops stay float nevertheless.
     """
 
     bits: int
     op_types: frozenset[str]
+    kept: frozenset[int] = frozenset()
 
     def takes(self, constant: StoredWeight) -> bool:
         """Tell whether a constant of the float file is stored as an operand."""
-        return self.bits > 0 and constant.op in self.op_types
+        rounded = constant.op in self.op_types and constant.index not in self.kept
+        return self.bits > 0 and rounded
 
 
 def expected_weights(
@@ -78,6 +84,11 @@ def _weight(
         scheme, stored = rounded_operand(constant.values(), operands.bits)
         reason = _join(record.reason, _OPERAND)
         return expected_weight(record, stored, artifact_name=name, planned=scheme, reason=reason)
+    if record.planned == _HALF and constant.op not in WEIGHT_OPERATORS:
+        reason = _join(record.reason, _FULL_PRECISION)
+        return expected_weight(
+            record, values, artifact_name=name, planned=WeightScheme(), reason=reason
+        )
     if match.folded is None:
         return expected_weight(record, values, artifact_name=name)
     stored = rounded(match.folded, record.planned, constant.channel_axis)

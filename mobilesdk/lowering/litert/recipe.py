@@ -15,6 +15,7 @@ from mobilesdk.core.artifact import OpInfo
 from mobilesdk.core.scheme import ActivationScheme, WeightScheme
 from mobilesdk.flatbuffers.tflite import Operator, Subgraph
 from mobilesdk.lowering.litert.nnapi import is_float_only
+from mobilesdk.lowering.litert.norms import norm_operators
 
 OpSet = Literal["builtin", "nnapi"]
 Rule = dict[str, Any]
@@ -37,6 +38,9 @@ FLOAT_REASONS = {
     "DIV": "an int8 divisor can round to 0, which ends the run",
     "EMBEDDING_LOOKUP": "looks up integer weights and gives float32",
 }
+
+_NORM = "part of a norm: 8 bits make small squares 0, and what they divide has no value then"
+_CLIPS = "ai-edge-quantizer cannot round the constant that it compares with"
 
 _EVERYWHERE = ".*"
 _NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # where the quantizer's name is another
@@ -62,11 +66,33 @@ def build_recipe(
     """
     static = activations.mode == "static"
     rules = _static_rules(subgraph, activations, op_set, float_io) if static else []
+    kept = float_operators(subgraph) if static else {}
     for operator in subgraph.operators:
+        if operator.outputs[0] in kept:
+            rules.append(_leave(_scope(subgraph, operator), operator.type))
         for index in operator.inputs:
             if index in planned:
                 rules.extend(_weight_rule(subgraph, operator, planned[index], activations))
     return rules
+
+
+def float_operators(subgraph: Subgraph) -> dict[int, str]:
+    """Give the operators that stay float in a static file for what they do there.
+
+    Args:
+        subgraph: Main subgraph of the float file.
+
+    Returns:
+        Index of the value that an operator gives → why it stays float.
+    """
+    clipping = [
+        operator
+        for operator in subgraph.operators
+        if operator.type == "MAXIMUM"
+        and any(subgraph.tensors[index].data is not None for index in operator.inputs)
+    ]
+    reasons = {operator.outputs[0]: _CLIPS for operator in clipping}
+    return reasons | {operator.outputs[0]: _NORM for operator in norm_operators(subgraph)}
 
 
 def float_op_types(ops: Iterable[OpInfo], float_weight_types: Iterable[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Each answers a fault of litert-torch 0.10 that raises no error of its own, or an
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -129,6 +130,32 @@ def _keep_norm_apart(module: torch.fx.GraphModule, node: Node) -> None:
     module.graph.erase_node(node)
 
 
+def _write_out_group_norm(module: torch.fx.GraphModule, node: Node) -> None:
+    """Write a group norm as a layer norm over all values of a group, then scale and shift.
+
+    Why: the converter repeats the statistics of each group with BROADCAST_TO, which NNAPI has not.
+    """
+    if node.target is not _aten.group_norm.default:
+        return
+    source, groups, *rest = node.args
+    defaults: list[Any] = [None, None, 1e-5]
+    scale, shift, epsilon = (rest + defaults[len(rest) :])[:3]
+    shape = _shape(node)
+    size = prod(shape[1:]) // groups
+    with module.graph.inserting_before(node):
+        value = _call(module, node, _aten.reshape.default, source, [shape[0], groups, size])
+        value = _call(module, node, _aten.layer_norm.default, value, [size], None, None, epsilon)
+        value = _call(module, node, _aten.reshape.default, value, list(shape))
+        for parameter, target in ((scale, _aten.mul.Tensor), (shift, _aten.add.Tensor)):
+            if parameter is not None:
+                spread = get_tensor(module, parameter).reshape(1, -1, *[1] * (len(shape) - 2))
+                name = f"{parameter.target}_spread"
+                operand = new_tensor(module, name, spread, parameter=False)
+                value = _call(module, node, target, value, operand)
+    node.replace_all_uses_with(value)
+    module.graph.erase_node(node)
+
+
 def _with_rank(module: torch.fx.GraphModule, node: Node, rank: int) -> Node:
     if node.op != "get_attr":
         return node
@@ -211,6 +238,7 @@ def _repeat_edges(module: torch.fx.GraphModule, node: Node) -> None:
 _REWRITES: tuple[Callable[[torch.fx.GraphModule, Node], None], ...] = (
     _gather_nearest,
     _keep_norm_apart,
+    _write_out_group_norm,  # behind the one above, which looks at layer norms
     _crop_transposed,
     _repeat_edges,
 )
