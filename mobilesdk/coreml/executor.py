@@ -14,7 +14,7 @@ from torch import Tensor
 from mobilesdk.coreml.compile import Compiler
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.dtypes import ElementType
-from mobilesdk.coreml.images import pixels, planes
+from mobilesdk.coreml.images import allows, pixels, planes
 from mobilesdk.coreml.interpret import NonFinite, Observer, Run
 from mobilesdk.coreml.literals import Literals
 from mobilesdk.coreml.memory import give_back
@@ -177,6 +177,11 @@ class Executable:
         array = np.asarray(given)
         if feature is not None and feature.color_layout is not None:
             array = planes(array, feature)
+        elif feature is not None and not allows(feature, array.shape):
+            raise UsageError(
+                f"Wrong input: {declared.name!r} has the shape {list(array.shape)}.",
+                hint=f"the model takes {feature.flexibility or list(feature.shape)}.",
+            )
         if of.shape == () and array.shape == (1,):  # how Core ML passes a scalar
             array = array.reshape(())
         value = _convert(declared.name, array, of.element)

@@ -7,6 +7,7 @@ values of 0 … 255 in the order of its colour layout; scale and bias are operat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,21 @@ from numpy.typing import NDArray
 
 from mobilesdk.coreml.model import Feature
 from mobilesdk.errors import UsageError
+
+
+def pixel_type(feature: Feature) -> tuple[tuple[int, ...], str]:
+    """Give the shape and dtype of an image as an app passes it; -1 for a size that is free."""
+    size = (-1, -1) if feature.flexibility else feature.shape
+    if feature.color_layout == "grayscale_float16":
+        return size, "float16"
+    return (size if feature.color_layout == "grayscale" else (*size, 3)), "uint8"
+
+
+def allows(feature: Feature, shape: Sequence[int]) -> bool:
+    """Tell whether an input may have a shape; of an image, height and width."""
+    if feature.flexibility is not None and feature.flexibility.allows(shape):
+        return True
+    return not feature.shape or (tuple(shape) or (1,)) == feature.shape  # a scalar has one axis
 
 
 def planes(image: NDArray[Any], feature: Feature) -> NDArray[Any]:
@@ -24,13 +40,13 @@ def planes(image: NDArray[Any], feature: Feature) -> NDArray[Any]:
     """
     gray = feature.color_layout in ("grayscale", "grayscale_float16")
     dtype = np.float16 if feature.color_layout == "grayscale_float16" else np.uint8
-    expected = (*feature.shape,) if gray else (*feature.shape, 3)
-    same_rank = image.ndim == len(expected)
-    right = same_rank if feature.flexible else image.shape == expected
-    if not right or image.dtype != dtype or (not gray and image.shape[-1] != 3):
+    colors = () if gray else (3,)
+    size_fits = allows(feature, image.shape[:2])
+    if not size_fits or image.shape[2:] != colors or image.dtype != dtype:
         raise UsageError(
             f"Wrong input: {feature.name!r} is an image of {image.dtype} {list(image.shape)}.",
-            hint=f"give the pixels as {np.dtype(dtype)} {list(expected)}, colours in RGB order.",
+            hint=f"give the pixels as {np.dtype(dtype)} {[*feature.shape, *colors]}, colours in "
+            f"RGB order; height and width may be {feature.flexibility or list(feature.shape)}.",
         )
     if gray:
         return image[None, None]

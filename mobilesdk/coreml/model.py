@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mobilesdk.coreml.flexibility import (
+    Flexibility,
+    read_array_flexibility,
+    read_image_flexibility,
+)
 from mobilesdk.coreml.program import Program, read_program
 from mobilesdk.coreml.wire import Message
 from mobilesdk.errors import FileRejected
@@ -58,7 +63,7 @@ class Feature:
         kind: What an app passes for it.
         shape: Of an array; free axes are -1. Height and width of an image.
         dtype: Element type of an array; empty for other kinds.
-        flexible: Whether other shapes are accepted besides ``shape``.
+        flexibility: Other shapes that are accepted besides ``shape``; None if there are none.
         color_layout: Of an image, as the program takes or gives it; None for other kinds.
     """
 
@@ -66,7 +71,7 @@ class Feature:
     kind: FeatureKind
     shape: tuple[int, ...] = ()
     dtype: str = ""
-    flexible: bool = False
+    flexibility: Flexibility | None = None
     color_layout: ColorLayout | None = None
 
 
@@ -159,11 +164,10 @@ def _feature(message: Message) -> Feature:
     inner = feature_type.message(numbers[0]) or Message(b"")
     if kind == "image":
         size = (inner.integer(2), inner.integer(1))
-        flexible = inner.has(21) or inner.has(31)
         layout = _COLOR_LAYOUTS.get(inner.integer(3))
         if layout is None:
             raise FileRejected(f"Core ML model: the image {name!r} has no colour layout.")
-        return Feature(name, kind, size, flexible=flexible, color_layout=layout)
+        return Feature(name, kind, size, "", read_image_flexibility(inner), layout)
     if kind == "state":
         inner = inner.message(1) or Message(b"")
     elif kind != "array":
@@ -172,4 +176,4 @@ def _feature(message: Message) -> Feature:
     if dtype is None:
         raise FileRejected(f"Core ML model: {name!r} has the element type {inner.integer(2)}.")
     shape = tuple(int(size) for size in inner.integers(1))
-    return Feature(name, kind, shape, dtype, flexible=inner.has(21) or inner.has(31))
+    return Feature(name, kind, shape, dtype, read_array_flexibility(inner))

@@ -28,6 +28,7 @@ from typing import cast, get_args
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, DType
+from mobilesdk.coreml.images import pixel_type
 from mobilesdk.coreml.lints import lint
 from mobilesdk.coreml.model import Feature
 from mobilesdk.coreml.observed import ObservedPackage
@@ -104,21 +105,22 @@ class CoreMLRuntime:
 
 
 def _tensors(features: tuple[Feature, ...]) -> tuple[TensorInfo, ...]:
-    return tuple(
-        TensorInfo(name=item.name, shape=item.shape, dtype=cast("DType", item.dtype))
-        for item in features
-        if item.dtype in get_args(DType)
-    )
+    tensors = []
+    for item in features:
+        shape, dtype = pixel_type(item) if item.color_layout else (item.shape, item.dtype)
+        if dtype in get_args(DType):
+            tensors.append(TensorInfo(name=item.name, shape=shape, dtype=cast("DType", dtype)))
+    return tuple(tensors)
 
 
 def _feature_problems(features: tuple[Feature, ...]) -> list[str]:
     problems = []
     for item in features:
-        if item.kind != "array":
+        if item.kind not in ("array", "image"):
             problems.append(f"{item.name!r} is {item.kind}, not an array.")
-        elif item.dtype not in get_args(DType):
+        elif item.kind == "array" and item.dtype not in get_args(DType):
             problems.append(f"{item.name!r} has the element type {item.dtype}.")
-        elif item.flexible:
+        elif item.flexibility:
             problems.append(f"{item.name!r} has a flexible shape; the contract's are fixed.")
     return problems
 

@@ -53,6 +53,30 @@ def literal(value: Any) -> bytes:
     return write_bytes(2, value_type(dtype, content.shape)) + write_bytes(3, write_bytes(1, held))
 
 
+def size_range(low: int, high: int) -> bytes:
+    return number(1, low) + number(2, high % (1 << 64))
+
+
+def ranges(*axes: tuple[int, int]) -> bytes:
+    """Write the range of each axis of an array; -1 for no highest size."""
+    return write_bytes(31, b"".join(write_bytes(1, size_range(*axis)) for axis in axes))
+
+
+def enumerated(*shapes: tuple[int, ...]) -> bytes:
+    """Write the shapes that an array may have."""
+    written = (b"".join(number(1, size) for size in shape) for shape in shapes)
+    return write_bytes(21, b"".join(write_bytes(1, shape) for shape in written))
+
+
+def image_ranges(height: tuple[int, int], width: tuple[int, int]) -> bytes:
+    sides = write_bytes(1, size_range(*width)) + write_bytes(2, size_range(*height))
+    return write_bytes(31, sides)
+
+
+def any_size(shape: Shape) -> bytes:
+    return ranges(*((1, -1) if size is None else (size, size) for size in shape))
+
+
 @dataclass
 class Block:
     """A block; ``op`` adds an operation and gives the name of its first result."""
@@ -114,6 +138,7 @@ class Function:
     opset: str = "CoreML8"
     images: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, Typed] = field(default_factory=dict)  # outputs that are images
+    allowed: dict[str, bytes] = field(default_factory=dict)  # shapes: `ranges`, `enumerated`
     weights: WeightFile = field(default_factory=WeightFile)
     body: Block = field(init=False)
 
@@ -140,9 +165,12 @@ class Function:
         if name in self.images:
             size = number(1, shape[-1] or 0) + number(2, shape[-2] or 0)
             image = size + number(3, COLOR_LAYOUTS[self.images[name]])
+            image += self.allowed.get(name, b"")
             return write_bytes(1, name.encode()) + write_bytes(3, write_bytes(4, image))
         sizes = b"".join(number(1, size or 1) for size in shape)
         array = sizes + number(2, ARRAY_TYPES[dtype])
+        if self.allowed.get(name) or None in shape:
+            array += self.allowed.get(name) or any_size(shape)
         return write_bytes(1, name.encode()) + write_bytes(3, write_bytes(5, array))
 
 
