@@ -5,8 +5,8 @@ device's compiler makes an integer operation of it where it has a kernel. What c
 compiler's business; what the file asks for can be read here.
 
 The operations and the activations that belong to the one before them are those of
-``linear_quantize_activations`` in coremltools 9.0, and the matrix product of its quantizer for
-PyTorch.
+``linear_quantize_activations`` in coremltools 9.0 (which has ``sigmoid_hard`` by a name that no
+operation bears), and the matrix product of its quantizer for PyTorch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TAKEN = {
 """Type of operation → parameters that take activations."""
 
 FUSED_ACTIVATIONS = frozenset(
-    {"leaky_relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "relu", "relu6"}
+    {"leaky_relu", "tanh", "scaled_tanh", "sigmoid", "sigmoid_hard", "relu", "relu6"}
 )
 """Operations that are one with the integer operation before them, if nothing else takes from it."""
 
@@ -38,7 +38,7 @@ def integer_types(function: Function) -> dict[str, str]:
     Returns:
         Name of the first result of an operation → ``int8`` or ``uint8``: operations of `TAKEN` that
         take dequantized values only, activations that are one with them, and ``dequantize`` itself.
-        Constants beside the dequantized values do not count.
+        A constant may stand beside a dequantized value in a matrix product, and not in a sum.
     """
     return _Reading(function).found
 
@@ -71,6 +71,8 @@ class _Reading:
             "" if maker is None or maker.type != "dequantize" else self._dequantized(maker)
             for maker in makers
         ]
+        if operation.type == "add" and len(elements) < 2:
+            return ""
         return elements[0] if elements and all(elements) else ""
 
     def _dequantized(self, dequantize: Operation) -> str:
