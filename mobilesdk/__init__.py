@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mobilesdk.api import build, inspect, plan, verify
+    from mobilesdk.api import build, inspect, inspect_layers, inspect_profile, plan, verify
     from mobilesdk.core.contract import ArrayInput, ImageInput, ModelSpec, TokenInput
 
 __version__ = "0.1.0"
@@ -18,11 +18,13 @@ __all__ = [
     "TokenInput",
     "build",
     "inspect",
+    "inspect_layers",
+    "inspect_profile",
     "plan",
     "verify",
 ]
 
-_API = frozenset({"build", "inspect", "plan", "verify"})
+_API = frozenset({"build", "inspect", "inspect_layers", "inspect_profile", "plan", "verify"})
 
 
 class _Package(ModuleType):

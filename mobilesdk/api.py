@@ -204,7 +204,7 @@ def inspect_layers(
         return inspector.layers(path, request.models[0], samples)
 
 
-def inspect_times(
+def inspect_profile(
     artifact: PathLike,
     *,
     target: str | None = None,

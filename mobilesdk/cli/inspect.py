@@ -96,7 +96,7 @@ def _profile(*, artifact: Path, as_json: bool, runs: int | None, **options: Any)
     from mobilesdk.cli.progress import BuildProgress
 
     with BuildProgress() as progress:
-        profile = api.inspect_times(
+        profile = api.inspect_profile(
             artifact,
             target=options["target"],
             runs=runs or _RUN_COUNT,

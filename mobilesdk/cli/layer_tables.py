@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mobilesdk.cli.tables import console
 from mobilesdk.core.layers import LayerParity, LayerReport, OpProfile, OpTime
-from mobilesdk.report.layers import decibels, summary
+from mobilesdk.report.layers import decibels, op_type, summary
 from mobilesdk.units import format_nanoseconds, format_ratio
 
 _WORST_COUNT = 10
@@ -36,7 +36,7 @@ def _layer_table(title: str, layers: Iterable[LayerParity]) -> Table:
     for layer in layers:
         table.add_row(
             str(layer.place),
-            escape(layer.op.type),
+            escape(op_type(layer.op)),
             escape(layer.op.name),
             escape(layer.float_op),
             escape(layer.module),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from string import Template
 
-from mobilesdk.core.layers import LayerParity, LayerReport, UnrelatedOp
+from mobilesdk.core.layers import LayerParity, LayerReport, ObservedOp, UnrelatedOp
 from mobilesdk.units import format_decibels
 
 _WORST_COUNT = 20
@@ -116,11 +116,16 @@ def decibels(sqnr_db: float) -> str:
     return "not finite" if sqnr_db == -math.inf else format_decibels(sqnr_db)
 
 
+def op_type(op: ObservedOp) -> str:
+    """Give the type of an op for people, with the number of ops that it stands for."""
+    return op.type if op.op_count == 1 else f"{op.type} ({op.op_count} ops)"
+
+
 def _layer_table(layers: Iterable[LayerParity]) -> str:
     rows = (
         (
             str(layer.place),
-            layer.op.type,
+            op_type(layer.op),
             layer.op.name,
             layer.float_op,
             layer.module,
@@ -137,7 +142,7 @@ def _unrelated_table(unrelated: Iterable[UnrelatedOp]) -> str:
     rows = (
         (
             str(item.place),
-            item.op.type,
+            op_type(item.op),
             item.op.name,
             item.reason,
             "" if item.correlation is None else f"{item.correlation:.2f}",
