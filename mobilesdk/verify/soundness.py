@@ -12,6 +12,10 @@ from mobilesdk.errors import ArtifactInvalid
 Spec = InputSpec | OutputSpec
 
 _NAMED = 10
+_OVERFLOW_HINT = (
+    "a number that float16 cannot hold (an attention mask of -1e38, say) becomes infinite: "
+    "use -1e4 in the model, or float32 precision in the target."
+)
 _STORED_AS = {
     "int64": frozenset({"int32"}),
     "float32": frozenset({"int8", "uint8", "int16"}),  # integers with their scale in the file
@@ -38,8 +42,7 @@ def enforce_sound(info: ArtifactInfo) -> None:
     more = f"\n  and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
     raise ArtifactInvalid(
         f"The written {info.format} file has {len(problems)} problem(s):\n  - {named}{more}",
-        hint="a number that float16 cannot hold (an attention mask of -1e38, say) becomes "
-        "infinite: use -1e4 in the model, or float32 precision in the target.",
+        hint=_OVERFLOW_HINT if any("not finite" in problem for problem in problems) else "",
     )
 
 

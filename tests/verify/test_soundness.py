@@ -5,7 +5,7 @@ import pytest
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.errors import ArtifactInvalid
-from mobilesdk.verify.soundness import enforce_contract
+from mobilesdk.verify.soundness import enforce_contract, enforce_sound
 
 CONTRACT = Contract(
     inputs=(
@@ -60,3 +60,12 @@ def test_names_count_where_the_format_keeps_them_and_order_does_elsewhere():
 def test_another_count_shape_or_type_is_refused(keeps_names, inputs, outputs, message):
     with pytest.raises(ArtifactInvalid, match=message):
         enforce_contract(info(inputs, outputs, keeps_names=keeps_names), CONTRACT)
+
+
+def test_advice_on_overflow_is_given_where_there_is_one():
+    with pytest.raises(ArtifactInvalid) as infinite:
+        enforce_sound(info().model_copy(update={"problems": ("w: 1 of 4 values are not finite.",)}))
+    with pytest.raises(ArtifactInvalid) as larger:
+        enforce_sound(info().model_copy(update={"problems": ("w: more bytes than it takes.",)}))
+    assert "use -1e4" in infinite.value.hint
+    assert larger.value.hint == ""
