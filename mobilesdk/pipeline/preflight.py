@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mobilesdk.bundle.manifest import MANIFEST_NAME
+from mobilesdk.core.form import Needs
 from mobilesdk.errors import (
     InvalidDataset,
     InvalidModel,
@@ -21,8 +22,9 @@ from mobilesdk.errors import (
 )
 from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest, frontend_for
-from mobilesdk.plugins import Tool, exporter, frontend, runtime
+from mobilesdk.plugins import Tool, compressor, exporter, frontend, runtime
 from mobilesdk.targets import (
+    Profile,
     Target,
     find_targets,
     load_profile,
@@ -80,7 +82,7 @@ def preflight(request: BuildRequest) -> Preflight:
     found = Preflight()
     _find_targets(request, found)
     for model in request.models:
-        _check_model(model, found)
+        _check_model(model, request, found)
         _check_profiles(model, request, found)
     return found
 
@@ -144,7 +146,7 @@ def _find_targets(request: BuildRequest, found: Preflight) -> None:
             found.need([*exporter(name).tools, *runtime(name).tools])
 
 
-def _check_model(model: ModelRequest, found: Preflight) -> None:
+def _check_model(model: ModelRequest, request: BuildRequest, found: Preflight) -> None:
     source = model.reference.rpartition(":")[0]
     if source.endswith(".py") and not Path(source).is_file():
         found.note(
@@ -156,6 +158,16 @@ def _check_model(model: ModelRequest, found: Preflight) -> None:
         found.note(error)
     for missing in missing_sets(model):
         found.note(missing)
+    if model.calibration is None and request.targets:
+        for target, beside in found.targets:
+            if _always_calibrates(target, beside):
+                found.note(
+                    InvalidDataset(
+                        f"{model.name} for {target.id}: every profile of the target needs a "
+                        "calibration set.",
+                        hint="give --calibration.",
+                    )
+                )
 
 
 def _check_profiles(model: ModelRequest, request: BuildRequest, found: Preflight) -> None:
@@ -173,6 +185,20 @@ def _check_profiles(model: ModelRequest, request: BuildRequest, found: Preflight
     for target, beside in found.targets:
         if target.id in model.profiles:
             _check_profile(model.profiles[target.id], target, beside, found)
+
+
+def _always_calibrates(target: Target, beside: Path) -> bool:
+    """Tell whether each family of models that a target takes needs a calibration set."""
+    try:
+        profiles = [load_profile(name, beside) for name in target.profiles.named().values()]
+    except UsageError:
+        return False  # a fault that is noted elsewhere
+    return bool(profiles) and all(_calibrates(profile) for profile in profiles)
+
+
+def _calibrates(profile: Profile) -> bool:
+    steps = [(compressor(step.method), step.typed_config()) for step in profile.compress]
+    return any(plugin.needs(config) is not Needs.NONE for plugin, config in steps)
 
 
 def _check_profile(name: str, target: Target, beside: Path, found: Preflight) -> None:

@@ -59,6 +59,19 @@ def test_one_fault_is_an_error_of_its_own(build, fresh, targets, arguments, code
     assert (result.code, result.json["error"]["code"]) == (2, code)
 
 
+def test_a_calibration_set_that_is_surely_needed_is_asked_for(fresh, sets, command_line):
+    def told(target, **sets):
+        plan = mobilesdk.plan(fresh, targets=[target, "aple-ane"], plugins=PLUGINS, **sets)
+        return "needs a calibration set" in " ".join(plan.problems)
+
+    target = command_line.target("tier", compress=[{"method": "grid"}], profile="grid")
+    assert told(target)
+    assert not told(target, calibration=sets / "calibration.npz")
+    text = target.read_text()
+    target.write_text(text + 'other = "fp16"\n')  # one family of models needs none
+    assert not told(target)
+
+
 def test_an_output_that_exists_is_told_before_the_model_is_read(build, fresh, command_line):
     (command_line.folder / "bundle").mkdir()
     result = build(command_line.target("tier"), model=fresh, arguments=["--json"])
