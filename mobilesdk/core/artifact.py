@@ -9,6 +9,27 @@ from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.scheme import WeightScheme
 
 
+class AxisOrder(Frozen):
+    """How the values of a weight are spread along one of its axes, in their order.
+
+    Attributes:
+        size: Of the axis; at least 2.
+        first: Sum of the slices' sums, each times a number of its place.
+        second: The same with other numbers.
+        norm: Root of the summed squares of the slices' sums.
+    """
+
+    size: int
+    first: float
+    second: float
+    norm: float
+
+    def distance(self, other: AxisOrder, scale: float) -> float:
+        """Give the larger difference of the two sums, relative to the slices' sums or a scale."""
+        largest = max(self.norm, other.norm, scale, 1e-30)
+        return max(abs(self.first - other.first), abs(self.second - other.second)) / largest
+
+
 class Fingerprint(Frozen):
     """Numbers about a decoded weight that no permutation of its axes changes.
 
@@ -18,6 +39,7 @@ class Fingerprint(Frozen):
         square_sum: Sum of squares.
         abs_max: Largest absolute value.
         sum: Sum with signs.
+        axes: The order along each axis of more than one slice, the shortest axis first.
     """
 
     elements: int
@@ -25,6 +47,7 @@ class Fingerprint(Frozen):
     square_sum: float
     abs_max: float
     sum: float
+    axes: tuple[AxisOrder, ...] = ()
 
     def distance(self, other: Fingerprint) -> float:
         """Give the largest relative difference of the numbers; infinite if sizes differ.
@@ -43,6 +66,24 @@ class Fingerprint(Frozen):
         relative = (abs(a - b) / max(abs(a), abs(b), 1e-30) for a, b in pairs)
         scale = max(self._scale_of_sum(), other._scale_of_sum(), 1e-30)
         return max(abs(self.sum - other.sum) / scale, *relative)
+
+    def order_distance(self, other: Fingerprint) -> float:
+        """Give the largest relative difference of the order of values along an axis.
+
+        Axes are paired by size, equal ones by their nearest orders, so that permuted axes have no
+        distance. A weight that was reshaped cannot be compared, and has none either.
+        """
+        if [axis.size for axis in self.axes] != [axis.size for axis in other.axes]:
+            return 0.0
+        scale = sqrt(max(self.square_sum, other.square_sum))
+        left = list(other.axes)
+        distances = []
+        for axis in self.axes:
+            candidates = [each for each in left if each.size == axis.size]
+            nearest = min(candidates, key=lambda each: axis.distance(each, scale))
+            left.remove(nearest)
+            distances.append(axis.distance(nearest, scale))
+        return max(distances, default=0.0)
 
     def _scale_of_sum(self) -> float:
         return sqrt(self.abs_sum * sqrt(self.square_sum))

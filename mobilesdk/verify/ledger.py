@@ -29,9 +29,10 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
     """Compare what an exporter says with what the file holds.
 
     ``different`` is: a weight that the file does not hold, holds in another scheme, or whose values
-    are others; a float copy of a weight that is stored compressed; a compressed constant that is no
-    weight (unless activations are static integers, where constant operands have to be); an op that
-    computes in another type than planned, without a stated reason.
+    are others or, for the weight of a layer, stand in another order; a float copy of a weight that
+    is stored compressed; a compressed constant that is no weight (unless activations are static
+    integers, where constant operands have to be); an op that computes in another type than
+    planned, without a stated reason.
 
     Args:
         expectation: Written by the exporter.
@@ -103,6 +104,8 @@ def _weight_fault(item: ExpectedWeight, match: Match, tolerance: float) -> str:
         return "the file stores it otherwise"
     if match.distance > _tolerance(item.planned, tolerance):
         return f"its values are others (relative distance {match.distance:.2g})"
+    if item.role != "other" and match.order_distance > _tolerance(item.planned, tolerance):
+        return f"its values stand in another order (relative distance {match.order_distance:.2g})"
     return ""
 
 

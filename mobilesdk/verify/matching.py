@@ -16,12 +16,14 @@ class Match:
 
     Attributes:
         weight: The constant; ``None`` if the file holds none.
-        distance: Of the fingerprints.
+        distance: Of the fingerprints, whatever the order of values.
+        order_distance: Of the order of values.
         shared_with: Name of the other expected weight that the same constant stands for.
     """
 
     weight: WeightInfo | None = None
     distance: float = float("inf")
+    order_distance: float = 0.0
     shared_with: str = ""
 
 
@@ -64,7 +66,7 @@ def _nearest(
         if index not in taken:
             by_size[weight.fingerprint.elements].append(index)
     pairs = sorted(
-        (item.fingerprint.distance(stored[index].fingerprint), place, index)
+        (_apart(item, stored[index]), place, index)
         for place, item in enumerate(expected)
         for index in by_size[item.fingerprint.elements]
     )
@@ -90,10 +92,18 @@ def _match(
         return Match(
             weight=stored[index],
             distance=item.fingerprint.distance(stored[index].fingerprint),
+            order_distance=item.fingerprint.order_distance(stored[index].fingerprint),
             shared_with=owner if owner != item.name else "",
         )
-    for index, owner in sorted(owners.items()):
+    for index, owner in sorted(owners.items(), key=lambda pair: _apart(item, stored[pair[0]])):
         distance = item.fingerprint.distance(stored[index].fingerprint)
         if distance <= tolerance:
-            return Match(weight=stored[index], distance=distance, shared_with=owner)
+            order_distance = item.fingerprint.order_distance(stored[index].fingerprint)
+            return Match(stored[index], distance, order_distance, owner)
     return Match()
+
+
+def _apart(item: ExpectedWeight, weight: WeightInfo) -> float:
+    """Give the distance by values and by their order, which tells weights of like values apart."""
+    found = weight.fingerprint
+    return max(item.fingerprint.distance(found), item.fingerprint.order_distance(found))

@@ -76,6 +76,36 @@ def test_a_weight_that_is_stored_as_planned_is_as_requested():
     )
 
 
+@pytest.mark.parametrize("format", ["coreml", "executorch", "litert"])
+@pytest.mark.parametrize("role", ["linear", "conv", "conv_transpose", "embedding"])
+def test_rows_and_values_that_changed_places_are_different(format, role):
+    item = expected("a", 0, role=role)
+    rows = values(0)[[1, 0, *range(2, 32)]]
+    pair = values(0)
+    pair[3, 5], pair[20, 40] = pair[20, 40], pair[3, 5]
+    for changed in (rows, pair):
+        found = info([stored("t", changed.T)]).model_copy(update={"format": format})
+        entry = only(build_ledger(Expectation(weights=(item,)), found))
+        assert entry.status == "different"
+        assert "stand in another order" in entry.reason
+
+
+def test_a_weight_of_no_layer_may_be_stored_in_another_order():
+    """The native cells of a format order their gates in their own way."""
+    item = expected("lstm.weight_ih_l0", 0, role="other")
+    assert ledger([item], [stored("t", values(0)[::-1])]).different == ()
+
+
+def test_weights_of_like_values_are_told_apart_by_their_order():
+    one = expected("one", 0, role="linear")
+    other = expected("other", 0, role="linear").model_copy(
+        update={"fingerprint": fingerprint(values(0)[::-1])}
+    )
+    found = [stored("t0", values(0)[::-1].T), stored("t1", values(0).T)]
+    assert ledger([one, other], found).different == ()
+    assert len(ledger([one, other], found[:1]).different) == 1
+
+
 def test_a_plan_that_departs_from_the_request_says_why():
     item = expected("a", 0, planned=INT8, requested=INT4, reason="depthwise")
     entry = only(ledger([item], [stored("t", values(0))]))
