@@ -14,6 +14,7 @@ import torch
 from mobilesdk.graph.fold_constants import fold_constants
 from mobilesdk.graph.fold_norms import fold_batch_norms, write_out_batch_norms
 from mobilesdk.graph.program import export_program, graph_module
+from mobilesdk.graph.recurrent import unroll_recurrent_layers
 from mobilesdk.graph.rewrites import (
     free_shapes,
     give_pools_a_stride,
@@ -41,7 +42,7 @@ REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
 
 
 def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Fold constants, fold or write out batch norms, remove what does nothing, unify the others.
+    """Unroll recurrent layers, fold constants and batch norms, remove what does nothing, unify.
 
     Args:
         program: Functional and static; stays as it is.
@@ -50,7 +51,7 @@ def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgr
         A program that computes the same. Weights keep their fully qualified names
         (``blocks.0.conv.weight``); unused ones are gone.
     """
-    module = graph_module(program)
+    module = graph_module(unroll_recurrent_layers(program))
     for rewrite in REWRITES:
         rewrite(module)
     module.graph.eliminate_dead_code()

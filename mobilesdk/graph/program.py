@@ -7,7 +7,8 @@ static shapes. ``original.pt2`` and ``program.pt2`` are such programs, and nothi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,27 @@ def export_program(
         module: In evaluation mode.
         inputs: Example leaf tensors in the contract's order.
     """
-    with torch.no_grad(), warnings.catch_warnings():
-        # torch 2.13 copies its own tree specs through a class that it deprecates.
-        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
+    with torch.no_grad(), _own_deprecations_ignored():
         program = torch.export.export(module, tuple(inputs))
         return program.run_decompositions({})
+
+
+def decompose(
+    program: torch.export.ExportedProgram, rules: dict[Any, Callable[..., Any]]
+) -> torch.export.ExportedProgram:
+    """Write some ops of a program by others.
+
+    Args:
+        program: Functional; stays as it is.
+        rules: Op → what computes the same.
+    """
+    with torch.no_grad(), _own_deprecations_ignored():
+        return program.run_decompositions(rules)
+
+
+@contextmanager
+def _own_deprecations_ignored() -> Iterator[None]:
+    """Hold back that torch 2.13 copies its own tree specs through a class that it deprecates."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
+        yield

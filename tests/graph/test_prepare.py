@@ -263,6 +263,21 @@ def test_masks_and_positions_are_computed_once():
     assert_same(original, prepared, x)
 
 
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+# Exporting says that the layer's list of its own weights was set anew.
+@pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
+def test_recurrent_layers_are_products_and_sums_with_weights_to_compress(layer):
+    module = Lambda(lambda self, x: self.layer(x)[0], layer=layer(4, 6, batch_first=True))
+    x = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0))
+    original = export(module, x)
+    prepared = prepare(original)
+    assert "aten.linear.default" in ops(prepared)
+    assert not {name for name in ops(prepared) if "lstm" in name or "gru" in name or "rnn" in name}
+    roles = {weight.name: weight.role for weight in weights(prepared)}
+    assert roles["layer.weight_ih_l0"] == roles["layer.weight_hh_l0"] == "linear"
+    assert_same(original, prepared, x)
+
+
 def test_random_numbers_are_not_folded():
     x = torch.ones(1, 4)
     prepared = prepare(export(Lambda(lambda _, x: x + torch.rand(4)), x))
