@@ -37,7 +37,7 @@ from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.session import ReferenceSession
 from mobilesdk.coreml.unverifiable import unverifiable_reasons
 from mobilesdk.coreml.weights import read_weights
-from mobilesdk.errors import ArtifactInvalid, FileRejected
+from mobilesdk.errors import ArtifactInvalid, FileRejected, UsageError
 from mobilesdk.flatbuffers.coreml_delegate import BACKEND as _COREML
 from mobilesdk.flatbuffers.coreml_delegate import port_names, unfold, whole_payload
 from mobilesdk.flatbuffers.executorch import inspect_file
@@ -126,11 +126,12 @@ class ExecuTorchRuntime:
 
         Raises:
             FileRejected: The file is damaged or hostile.
-            ArtifactInvalid: It does not run, or its kernels are not this runtime's.
+            UsageError: It holds a Core ML package.
+            ArtifactInvalid: It does not run.
         """
         info = inspect_file(path)
         if self.executes_by(info) == "reference":
-            raise ArtifactInvalid(
+            raise UsageError(
                 f"{path.name} holds a Core ML package, which no code of a device runs here.",
                 hint="times of the reference executor would tell nothing about a device.",
             )

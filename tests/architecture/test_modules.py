@@ -36,6 +36,8 @@ def test_public_names_are_these() -> None:
         "TokenInput",
         "build",
         "inspect",
+        "inspect_layers",
+        "inspect_profile",
         "plan",
         "verify",
     }

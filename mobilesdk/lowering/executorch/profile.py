@@ -33,10 +33,13 @@ def profile_program(
         threads: That it may use.
 
     Raises:
-        ArtifactInvalid: It does not run, or the runtime records other calls than it has.
+        ArtifactInvalid: It does not run, or the runtime records other calls than it has, or other
+            ones each time.
     """
     zeros = [torch.zeros(item.shape, dtype=getattr(torch, item.dtype)) for item in inputs]
     events = record_events(path, zeros, threads=threads, run_count=run_count + 1)
+    if any(len(event.perf_data.raw) != run_count + 1 for event in events):
+        raise ArtifactInvalid(f"{path.name} runs other ops in one run than in another.")
     return OpProfile(
         format="executorch",
         how=(
