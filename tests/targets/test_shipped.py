@@ -52,6 +52,15 @@ def test_every_tier_has_something_for_vision_and_a_word_on_transformers(name):
     assert target.profile_for("transformer")
 
 
+def test_no_more_may_stay_outside_a_delegate_than_was_measured():
+    allowed = {
+        name: target.export.fallback.max_ops
+        for name in shipped()
+        if (target := load_target(name)).export.fallback != "forbid"
+    }
+    assert allowed == {"android-xnnpack": 25}
+
+
 def test_no_two_targets_of_a_platform_have_the_same_priority():
     targets = [load_target(name) for name in shipped()]
     for platform in ("android", "ios"):
