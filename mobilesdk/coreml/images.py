@@ -27,8 +27,8 @@ def pixel_type(feature: Feature) -> tuple[tuple[int, ...], str]:
 
 def allows(feature: Feature, shape: Sequence[int]) -> bool:
     """Tell whether an input may have a shape; of an image, height and width."""
-    if feature.flexibility is not None and feature.flexibility.allows(shape):
-        return True
+    if feature.flexibility is not None:
+        return feature.flexibility.allows(shape)
     return not feature.shape or (tuple(shape) or (1,)) == feature.shape  # a scalar has one axis
 
 

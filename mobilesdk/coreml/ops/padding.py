@@ -82,6 +82,8 @@ def check_sizes(
     declared = getattr(results[0], "shape", None) if results else None
     if declared is None:
         return windows
+    if len(declared) != len(windows) + 2:
+        raise OpError(f"windows {windows}, but the result is declared of rank {len(declared)}")
     for count, expected in zip(windows, declared[2:], strict=True):
         if expected not in (None, count):
             raise OpError(f"windows {windows}, but the result is declared {list(declared[2:])}")
