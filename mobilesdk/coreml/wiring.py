@@ -42,8 +42,9 @@ class Wiring:
         return isinstance(declared, TensorType) and not is_text
 
     def is_compressed(self, use: Use) -> bool:
-        """Tell whether a constant is decoded before it is used."""
-        return is_constexpr(self.constants.operation(use.name).type)
+        """Tell whether a constant is more than floats: integers, tables, or zeros left out."""
+        made_by = self.constants.operation(use.name).type
+        return is_constexpr(made_by) and made_by != "constexpr_cast"
 
     def shape(self, use: Use) -> tuple[int, ...]:
         """Give the declared shape of a constant."""
