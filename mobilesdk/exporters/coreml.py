@@ -39,7 +39,7 @@ from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.coreml.limits import limit
-from mobilesdk.errors import InvalidDataset
+from mobilesdk.errors import CompressionIncomplete, InvalidDataset
 from mobilesdk.graph.records import complete_record, read_summary
 from mobilesdk.lowering.expectation import expected_weight, exported
 from mobilesdk.plugins.contract import ExportOptions, Tool
@@ -103,7 +103,8 @@ class CoreMLExporter:
 
         Raises:
             ConversionFailed: coremltools refused the model, or would have changed it silently.
-            CompressionIncomplete: A weight cannot be stored by its scheme.
+            CompressionIncomplete: A weight cannot be stored by its scheme, or nothing takes the
+                integers that are asked for.
             StepFailed: Activations are not finite, so that they have no range.
         """
         from mobilesdk.graph.program import load_program
@@ -137,26 +138,19 @@ class CoreMLExporter:
         if compression.activations.mode == "static":
             float_ops = _round_activations(mil, records, found, options, model, context)
         _write_package(mil, package, options)
-        expectation = _with_activations(
-            Expectation(
-                weights=tuple(
-                    expected_weight(
-                        record,
-                        values[record.name],
-                        artifact_name=found[record.name].constant.name
-                        if record.name in found
-                        else "",
-                    )
-                    for record in records
-                ),
-                activations=compression.activations,
-                scale_bits=16 if _is_half(options) else 32,
-                float_ops=float_ops,
-                notes=tuple(notes),
+        names = {name: weight.constant.name for name, weight in found.items()}
+        expectation = Expectation(
+            weights=tuple(
+                expected_weight(item, values[item.name], artifact_name=names.get(item.name, ""))
+                for item in records
             ),
-            mil,
-            options,
+            activations=compression.activations,
+            scale_bits=16 if _is_half(options) else 32,
+            float_ops=float_ops,
+            notes=tuple(notes),
         )
+        if compression.activations.mode == "float":
+            expectation = expectation.model_copy(update=_float_activations(mil, options))
         return exported(model, "coreml", package, expectation)
 
 
@@ -191,6 +185,12 @@ def _round_activations(
         package = Path(scratch) / "float.mlpackage"
         _write_package(mil, package, options)
         region = integers.find_region(mil, int8_weights)
+        if not region.ops:
+            raise CompressionIncomplete(
+                "Static activations are asked for, and no operation of the model takes integers in "
+                "Core ML.",
+                hint="choose a profile with float activations for this model.",
+            )
         ranges = calibration.observe_ranges(
             package,
             contract,
@@ -204,17 +204,13 @@ def _round_activations(
     return region.float_ops
 
 
-def _with_activations(expectation: Expectation, mil: Any, options: CoreMLOptions) -> Expectation:
-    """Say what activations the file has; what was asked for stands already."""
-    if expectation.activations.mode == "static":
-        return expectation
-    return expectation.model_copy(
-        update={
-            "planned_activations": ActivationScheme(bits=16 if _is_half(options) else 32),
-            "activations_reason": f"compute_precision is {options.compute_precision!r}",
-            "float_op_types": _kept_float32(mil) if _is_half(options) else {},
-        }
-    )
+def _float_activations(mil: Any, options: CoreMLOptions) -> dict[str, Any]:
+    """Say what float activations the file has, in fields of an `Expectation`."""
+    return {
+        "planned_activations": ActivationScheme(bits=16 if _is_half(options) else 32),
+        "activations_reason": f"compute_precision is {options.compute_precision!r}",
+        "float_op_types": _kept_float32(mil) if _is_half(options) else {},
+    }
 
 
 def _write_package(mil: Any, package: Path, options: CoreMLOptions) -> None:

@@ -65,6 +65,13 @@ class Products(nn.Module):
         return (self.query(y) @ self.key(y).transpose(1, 2)).softmax(-1)
 
 
+class Scaled(nn.Module):
+    """Nothing that Core ML has integers for."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image * 2).sigmoid()
+
+
 @dataclass(frozen=True)
 class Memory:
     """A calibration set in memory."""
@@ -116,6 +123,7 @@ SCENARIOS: dict[str, tuple[nn.Module, Memory, dict[str, Any], dict[str, Any]]] =
     "float32": (Convolutions(), images(ORDINARY), {"compute_precision": "float32"}, {}),
     "one_float": (Convolutions(), images(ORDINARY), {}, {"overrides": {"linear": {"bits": 32}}}),
     "products": (Products(), sentences(), {"deployment_target": "iOS18"}, {}),
+    "no_integers": (Scaled(), images(ORDINARY), {}, {}),
     "no_samples": (Convolutions(), Memory(()), {}, {"bias_correction": False}),
 }
 

@@ -202,10 +202,11 @@ def test_what_a_maximum_pool_moves_keeps_its_range(exported: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_samples_it_is_refused(exported: Path) -> None:
+def test_what_cannot_have_ranges_or_integers_is_refused(exported: Path) -> None:
     errors = json.loads((exported / "errors.json").read_text())
-    assert list(errors) == ["no_samples"]
+    assert set(errors) == {"no_samples", "no_integers"}
     assert "need calibration samples" in errors["no_samples"]["message"]
+    assert "no operation of the model takes integers" in errors["no_integers"]["message"]
 
 
 @pytest.mark.slow

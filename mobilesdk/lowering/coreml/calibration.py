@@ -46,17 +46,30 @@ def observe_ranges(
     """
     use_threads(threads)
     executable = Executable(Package(package), None, Precision())
-    observers = {name: RangeObserver(kind) for name in values.values()}
-
+    watch = _Watch(values, kind)
     for index, sample in enumerate(samples):
-
-        def look(_type: str, operation: str, name: str, value: NDArray[Any]) -> None:
-            if name in values:
-                observers[values[name]].update(value, operation, index)  # noqa: B023  run at once
-
+        watch.sample = index
         inputs = {spec.name: sample[spec.name] for spec in contract.inputs}
         for name, value in inputs.items():
-            look("", name, name, value)
-        executable.predict(inputs, trace=look)
+            watch("", name, name, value)
+        executable.predict(inputs, trace=watch)
         progress(index + 1)
-    return {name: observer.range() for name, observer in observers.items()}
+    return {name: observer.range() for name, observer in watch.observers.items()}
+
+
+class _Watch:
+    """Shows values to observers as they come; called as `Executable.predict` calls its trace.
+
+    Attributes:
+        observers: By the name that a range goes by.
+        sample: Place of the sample in the calibration set, from 0.
+    """
+
+    def __init__(self, values: Mapping[str, str], kind: Literal["minmax", "percentile"]) -> None:
+        self._values = values
+        self.observers = {name: RangeObserver(kind) for name in values.values()}
+        self.sample = 0
+
+    def __call__(self, _type: str, operation: str, name: str, value: NDArray[Any]) -> None:
+        if name in self._values:
+            self.observers[self._values[name]].update(value, operation, self.sample)
