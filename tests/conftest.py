@@ -83,12 +83,13 @@ class CommandLine:
         from mobilesdk.cli import main
 
         self._capsys.readouterr()
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
         try:
             with added_plugins(()), pytest.raises(SystemExit) as left:
                 main([str(argument) for argument in arguments])
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for each, handler in handlers.items():
+                signal.signal(each, handler)
         out, err = self._capsys.readouterr()
         return Result(left.value.code, out, err)
 

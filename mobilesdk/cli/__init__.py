@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import sys
 import traceback
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
-    signal.signal(signal.SIGTERM, _terminate)
+    _handle_signals()
     try:
         code = cli.main(args=arguments, prog_name="mobilesdk", standalone_mode=False)
     except MobileSDKError as error:
@@ -89,9 +90,26 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that workers and temporary files go."""
+def _handle_signals() -> None:
+    """Answer SIGTERM and, unless the caller has it ignored, SIGINT."""
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    """Raise, so that workers and temporary files go; a second signal waits for nothing more."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _end_at_once)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(_TERMINATED)
+
+
+def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
+    """End without cleaning up; the workers end with this process, as its children do."""
+    os.write(sys.stderr.fileno(), b"Ended at once; temporary files may be left.\n")
+    os._exit(128 + number)
 
 
 def _leave(error: MobileSDKError, *, as_json: bool) -> NoReturn:

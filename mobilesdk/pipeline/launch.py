@@ -69,9 +69,12 @@ class Workers:
         return self._stopping.is_set()
 
     def stop(self) -> None:
-        """End every running worker with its children, and start no more."""
+        """End every running worker with its children, and start no more.
+
+        Should this be interrupted, the threads that watch the workers end them.
+        """
+        self._stopping.set()
         with self._lock:
-            self._stopping.set()
             for process in self._running:
                 processes.kill(process.pid)
 
@@ -101,7 +104,7 @@ class Workers:
             finally:
                 os.close(write_end)
             try:
-                _watch(process, read_end, self.limits, report, _title(job))
+                _watch(process, read_end, self.limits, report, _title(job), self._stopping)
             finally:
                 processes.kill(process.pid)
                 process.wait()
@@ -153,9 +156,14 @@ def _title(job: Job) -> str:
 
 
 def _watch(
-    process: subprocess.Popen[bytes], progress: int, limits: Limits, report: Report, title: str
+    process: subprocess.Popen[bytes],
+    progress: int,
+    limits: Limits,
+    report: Report,
+    title: str,
+    stopping: threading.Event,
 ) -> None:
-    """Wait for the end of the worker; end it when it exceeds a limit."""
+    """Wait for the end of the worker; raise when it exceeds a limit or all are to stop."""
     deadline_s = time.monotonic() + limits.seconds
     next_look_s = 0.0
     lines = _Lines(progress, report, title)
@@ -165,6 +173,8 @@ def _watch(
             selector.register(progress, selectors.EVENT_READ)
             selector.register(end, selectors.EVENT_READ)
             while process.poll() is None:
+                if stopping.is_set():
+                    raise StepFailed(f"{title} was ended: the build was stopped.")
                 ready = {key.fd for key, _ in selector.select(_POLL_S)}
                 if progress in ready and not lines.forward():
                     selector.unregister(progress)

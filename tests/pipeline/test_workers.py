@@ -154,7 +154,8 @@ def test_what_a_worker_said_last_is_heard_after_its_end():
     heard = []
     try:
         limits = Limits(60, 4 << 30)
-        _watch(process, read_end, limits, lambda *event: heard.append(event), "a step")
+        report = lambda *event: heard.append(event)  # noqa: E731
+        _watch(process, read_end, limits, report, "a step", threading.Event())
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -205,6 +206,53 @@ def test_stop_ends_what_runs_and_starts_no_more(run, tmp_path):
         run("nothing", workers=workers)
     with pytest.raises(errors.StepFailed, match="was stopped"):
         workers.pause()
+
+
+@pytest.fixture
+def hanging(run, tmp_path):
+    """Run a worker that hangs in a thread; give the workers, its process, and how it ended."""
+    workers, note, failed = Workers(Limits(600, 4 << 30)), tmp_path / "pid", []
+
+    def hang():
+        with pytest.raises(errors.StepFailed) as caught:
+            run("hang_deaf", note=note, workers=workers)
+        failed.append(caught.value)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    assert eventually(lambda: note.exists() and note.read_text())
+    yield workers, note.read_text(), failed
+    workers.stop()
+    thread.join()
+
+
+def test_a_worker_that_is_deaf_to_sigterm_and_sigint_is_ended(hanging):
+    workers, pid, failed = hanging
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(int(pid), number)
+    workers.stop()
+    assert eventually(lambda: failed)
+    assert ended(pid)
+
+
+def test_workers_end_even_if_stopping_them_is_interrupted(hanging, monkeypatch):
+    from mobilesdk.pipeline import processes
+
+    kill, calls = processes.kill, []
+
+    def interrupted(worker):
+        calls.append(worker)
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        kill(worker)
+
+    monkeypatch.setattr(processes, "kill", interrupted)
+    workers, pid, failed = hanging
+    with pytest.raises(KeyboardInterrupt):
+        workers.stop()
+    assert eventually(lambda: failed)
+    assert ended(pid)
+    monkeypatch.undo()
 
 
 def test_a_worker_and_its_children_end_with_a_killed_parent(tmp_path, model):

@@ -41,6 +41,13 @@ def hang(config, context):
     time.sleep(600)
 
 
+def hang_deaf(config, context):
+    """Hang, and ignore what can be ignored."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    hang(config, context)
+
+
 def spawn(config, context):
     """Start a child in the session and one that leaves it; hang."""
     line = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -121,6 +128,7 @@ FAULTS = {
         crash,
         kill,
         hang,
+        hang_deaf,
         spawn,
         leak_in_child,
         babble,
