@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.form import Form, Trait
-from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.model import Model
 from mobilesdk.core.step import StepContext
-from mobilesdk.graph.program import export_program, save_program
-from mobilesdk.graph.roles import weights
+from mobilesdk.graph.program import export_program
 from mobilesdk.plugins import discovery
+from tests.programs import write_program
 
 
 class Net(nn.Module):
@@ -65,27 +64,14 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("float")
     inputs = (torch.zeros(1, 3, 16, 16), torch.zeros(1, 4, dtype=torch.int64))
     program = export_program(Net().eval(), inputs)
-    summary = ModelSummary(
-        contract=Contract(
-            inputs=(
-                InputSpec(name="image", shape=(1, 3, 16, 16), dtype="float32"),
-                InputSpec(name="ids", shape=(1, 4), dtype="int64"),
-            ),
-            outputs=(OutputSpec(name="scores", shape=(1, 60), dtype="float32"),),
+    contract = Contract(
+        inputs=(
+            InputSpec(name="image", shape=(1, 3, 16, 16), dtype="float32"),
+            InputSpec(name="ids", shape=(1, 4), dtype="int64"),
         ),
-        family="other",
-        weights=weights(program),
-        op_counts={},
-        float_size_bytes=0,
+        outputs=(OutputSpec(name="scores", shape=(1, 60), dtype="float32"),),
     )
-    save_program(program, folder / "program.pt2")
-    (folder / "summary.json").write_text(summary.model_dump_json())
-    return Model(
-        form=Form.EXPORTED_PROGRAM,
-        path=folder / "program.pt2",
-        traits=frozenset({Trait.FOLDED}),
-        sidecars={"summary": folder / "summary.json"},
-    )
+    return write_program(program, contract, folder)
 
 
 @pytest.fixture

@@ -14,22 +14,23 @@ import torch
 
 from mobilesdk.bundle.canonical import tree_hash
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.ledger import Expectation
-from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.model import Model
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import MobileSDKError
-from mobilesdk.graph.program import export_program, save_program
-from mobilesdk.graph.roles import weights
+from mobilesdk.graph.program import export_program
+from mobilesdk.graph.records import read_summary
 from mobilesdk.plugins import discovery
 from mobilesdk.plugins.contract import RuntimeSession
+from tests.programs import write_program
 
 SHAPE = (1, 3, 8, 8)
 
 
 def main(name: str, folder: Path) -> None:
     """Export, compare, run."""
-    model, summary = write_model(folder / "model")
+    model = write_model(folder / "model")
+    summary = read_summary(model)
     before = tree_hash(folder / "model")
     exporter, runtime = discovery.exporter(name), discovery.runtime(name)
     made = []
@@ -60,32 +61,18 @@ def main(name: str, folder: Path) -> None:
     print("RESULT" + json.dumps(seen))
 
 
-def write_model(folder: Path) -> tuple[Model, ModelSummary]:
+def write_model(folder: Path) -> Model:
     """Write a network of one convolution and one linear layer as the frontend would."""
     folder.mkdir()
     torch.manual_seed(0)
     layers = (torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten())
     module = torch.nn.Sequential(*layers, torch.nn.Linear(288, 4)).eval()
     program = export_program(module, [torch.zeros(SHAPE)])
-    summary = ModelSummary(
-        contract=Contract(
-            inputs=(InputSpec(name="image", shape=SHAPE, dtype="float32"),),
-            outputs=(OutputSpec(name="scores", shape=(1, 4), dtype="float32"),),
-        ),
-        family="vision",
-        weights=weights(program),
-        op_counts={},
-        float_size_bytes=0,
+    contract = Contract(
+        inputs=(InputSpec(name="image", shape=SHAPE, dtype="float32"),),
+        outputs=(OutputSpec(name="scores", shape=(1, 4), dtype="float32"),),
     )
-    save_program(program, folder / "program.pt2")
-    (folder / "summary.json").write_text(summary.model_dump_json())
-    model = Model(
-        form=Form.EXPORTED_PROGRAM,
-        path=folder / "program.pt2",
-        traits=frozenset({Trait.FOLDED}),
-        sidecars={"summary": folder / "summary.json"},
-    )
-    return model, summary
+    return write_program(program, contract, folder, "vision")
 
 
 def refusal(session: RuntimeSession) -> str:

@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.form import Needs, Trait
+from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import CompressionRecord, Request
 from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.program import export_program, load_program, save_program
-from mobilesdk.graph.roles import weights
+from mobilesdk.graph.program import export_program, load_program
 from mobilesdk.plugins import discovery
 from mobilesdk.plugins.contract import Compressor
+from tests.programs import write_program
 
 METHODS = discovery.names(discovery.Kind.COMPRESSORS)
 HEADINGS = ("What it does:", "When to use:", "Cost:", "Limits:", "References:")
@@ -58,24 +58,11 @@ class Calibration:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("model")
     program = export_program(Net().eval(), [torch.zeros(1, 3, 8, 8)])
-    summary = ModelSummary(
-        contract=Contract(
-            inputs=(InputSpec(name="x", shape=(1, 3, 8, 8), dtype="float32"),),
-            outputs=(OutputSpec(name="scores", shape=(1, 40), dtype="float32"),),
-        ),
-        family="vision",
-        weights=weights(program),
-        op_counts={},
-        float_size_bytes=0,
+    contract = Contract(
+        inputs=(InputSpec(name="x", shape=(1, 3, 8, 8), dtype="float32"),),
+        outputs=(OutputSpec(name="scores", shape=(1, 40), dtype="float32"),),
     )
-    save_program(program, folder / "program.pt2")
-    (folder / "summary.json").write_text(summary.model_dump_json())
-    return Model(
-        form=Form.EXPORTED_PROGRAM,
-        path=folder / "program.pt2",
-        traits=frozenset({Trait.FOLDED}),
-        sidecars={"summary": folder / "summary.json"},
-    )
+    return write_program(program, contract, folder, "vision")
 
 
 @pytest.fixture(params=METHODS)

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import CompressionRecord, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import StepFailed
-from mobilesdk.graph.program import export_program, save_program
-from mobilesdk.graph.roles import weights
+from mobilesdk.graph.program import export_program
 from mobilesdk.lowering.coreml.convert import import_coremltools
 from mobilesdk.plugins import compressor, exporter
+from tests.programs import write_program
 
 
 class Net(nn.Module):
@@ -129,21 +128,7 @@ def write_model(module: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> 
             for i, y in enumerate(leaves)
         ),
     )
-    summary = ModelSummary(
-        contract=contract,
-        family="other",
-        weights=weights(program),
-        op_counts={},
-        float_size_bytes=0,
-    )
-    save_program(program, folder / "program.pt2")
-    (folder / "summary.json").write_text(summary.model_dump_json())
-    return Model(
-        form=Form.EXPORTED_PROGRAM,
-        path=folder / "program.pt2",
-        traits=frozenset({Trait.FOLDED}),
-        sidecars={"summary": folder / "summary.json"},
-    )
+    return write_program(program, contract, folder)
 
 
 def claim(model: Model, scheme: WeightScheme, folder: Path) -> Model:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +17,7 @@ from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole, WeightS
 from mobilesdk.exporters.executorch import PLUGIN, ExecuTorchOptions
 from mobilesdk.runtimes.executorch import PLUGIN as RUNTIME
 from mobilesdk.verify.ledger import build_ledger
+from tests.exporters.exported import export, worst_sqnr_db
 
 # Case → least SQNR in dB of the file against the compressed program.
 RUN = {
@@ -55,22 +53,10 @@ DYNAMIC = ActivationScheme(mode="dynamic", bits=8)
 slow = pytest.mark.slow
 
 
-def export(folder: Path, names: list[str], hash_seed: str) -> Path:
-    """Run the cases in a process of its own."""
-    command = [sys.executable, "-m", "tests.exporters.executorch_cases", str(folder), *names]
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [*RUN, *COREML, *REFUSED, "vendor"]
-    return export(tmp_path_factory.mktemp("executorch"), names, "1")
+    return export("executorch_cases", tmp_path_factory.mktemp("executorch"), names, "1")
 
 
 def info_of(exported: Path, name: str) -> ArtifactInfo:
@@ -80,19 +66,6 @@ def info_of(exported: Path, name: str) -> ArtifactInfo:
 def ledger_of(exported: Path, name: str) -> Ledger:
     text = (exported / name / "expectation.json").read_text()
     return build_ledger(Expectation.model_validate_json(text), info_of(exported, name))
-
-
-def sqnr_db(exported: Path, name: str) -> float:
-    """Give the worst SQNR over the outputs."""
-    with np.load(exported / name / "run.npz", allow_pickle=False) as run:
-        pairs = [
-            (run[key], run[key.replace("wanted", "found")])
-            for key in run.files
-            if key.startswith("wanted_")
-        ]
-    return min(
-        10 * np.log10(np.square(a).sum() / (np.square(a - b).sum() + 1e-30)) for a, b in pairs
-    )
 
 
 @slow
@@ -105,7 +78,7 @@ def test_the_file_holds_what_was_planned(exported: Path, name: str) -> None:
 @slow
 @pytest.mark.parametrize("name", RUN)
 def test_the_file_computes_what_the_program_computes(exported: Path, name: str) -> None:
-    assert sqnr_db(exported, name) > RUN[name]
+    assert worst_sqnr_db(exported / name) > RUN[name]
 
 
 @slow
@@ -139,7 +112,7 @@ def test_what_is_looked_up_is_added_in_int8(exported: Path) -> None:
 @slow
 def test_the_vendors_quantizer_is_seen_to_be_worse(exported: Path) -> None:
     """It rounds in front of ReLU6, which cuts most of the levels off."""
-    assert sqnr_db(exported, "vendor") < sqnr_db(exported, "clamped") - 10
+    assert worst_sqnr_db(exported / "vendor") < worst_sqnr_db(exported / "clamped") - 10
 
 
 @slow
@@ -173,7 +146,7 @@ def test_attention_leaves_one_delegate(exported: Path) -> None:
 
 @slow
 def test_biases_survive_beside_weights_that_are_all_but_zero(exported: Path) -> None:
-    with np.load(exported / "dead" / "run.npz", allow_pickle=False) as run:
+    with np.load(exported / "dead" / "run0.npz", allow_pickle=False) as run:
         error = np.abs(run["wanted_y0"] - run["found_y0"]).max(axis=(0, 2, 3))
 
     assert error[1] < 0.05
@@ -197,7 +170,7 @@ def test_a_core_ml_program_shows_the_package_in_it(exported: Path, name: str) ->
 def test_the_package_in_a_core_ml_program_computes_the_same(
     exported: Path, name: str, limit_db: float
 ) -> None:
-    assert sqnr_db(exported, name) > limit_db
+    assert worst_sqnr_db(exported / name) > limit_db
 
 
 @slow
@@ -214,7 +187,7 @@ def test_what_cannot_be_stored_is_refused(exported: Path, name: str) -> None:
 
 @slow
 def test_two_processes_write_the_same_bytes(exported: Path, tmp_path: Path) -> None:
-    again = export(tmp_path, [*REPEATED], "2")
+    again = export("executorch_cases", tmp_path, [*REPEATED], "2")
 
     for name in REPEATED:
         for file in ("model.pte", "expectation.json"):

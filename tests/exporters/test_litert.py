@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
@@ -23,6 +19,7 @@ from mobilesdk.exporters.litert import PLUGIN, LiteRTOptions, require_op_set
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
 from mobilesdk.lowering.litert.recipe import OpSet
 from mobilesdk.verify.ledger import build_ledger
+from tests.exporters.exported import export, worst_sqnr_db
 from tests.flatbuffers.tflite_files import File
 
 REPEATED = ["two_static", "text_blocks"]
@@ -55,21 +52,10 @@ REFUSED = {
 pytestmark = pytest.mark.slow
 
 
-def export(folder: Path, names: list[str], hash_seed: str) -> Path:
-    """Run the cases in a process of its own."""
-    command = [sys.executable, "-m", "tests.exporters.litert_cases", str(folder), *names]
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(tmp_path_factory.mktemp("litert"), [*EXPORTED, *REFUSED], "1")
+    names = [*EXPORTED, *REFUSED]
+    return export("litert_cases", tmp_path_factory.mktemp("litert"), names, "1")
 
 
 def info_of(exported: Path, name: str) -> ArtifactInfo:
@@ -95,12 +81,7 @@ def test_the_file_holds_what_was_planned(exported: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_the_file_computes_what_the_program_computes(exported: Path, name: str) -> None:
-    for run in ("run0.npz", "run1.npz"):
-        with np.load(exported / name / run, allow_pickle=False) as outputs:
-            for key in (key for key in outputs.files if key.startswith("wanted_")):
-                wanted, found = outputs[key], outputs[key.replace("wanted", "found")]
-                noise = np.square(wanted - found).sum() + 1e-30
-                assert 10 * np.log10(np.square(wanted).sum() / noise) > EXPORTED[name]
+    assert worst_sqnr_db(exported / name) > EXPORTED[name]
 
 
 @pytest.mark.parametrize("name", EXPORTED)
@@ -122,7 +103,7 @@ def test_what_would_go_wrong_is_refused(exported: Path, name: str) -> None:
 
 
 def test_two_processes_write_the_same_bytes(exported: Path, tmp_path: Path) -> None:
-    again = export(tmp_path, REPEATED, "2")
+    again = export("litert_cases", tmp_path, REPEATED, "2")
 
     for name in REPEATED:
         for file in ("model.tflite", "expectation.json"):
