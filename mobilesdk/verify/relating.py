@@ -36,6 +36,7 @@ _FLAT = 1e-9
 _COPY = 1.5
 _COPY_FLOOR = 1e-5
 _COPY_GAIN = 0.1
+_ROUNDED = 0.999
 _GAIN_WEIGHT = 1e-3
 """Of the logarithm of a gain against a correlation: it decides between equal correlations only."""
 
@@ -127,7 +128,7 @@ class Relater:
         """Give the relation of each value that has one."""
         self._correlate()
         found = self._by_name()
-        owners = {relation.float_place: relation for relation in found.values()}
+        owners = {relation.float_place: place for place, relation in found.items()}
         candidates = sorted(
             (pair.distance, place, other)
             for place, pairs in self._pairs.items()
@@ -137,13 +138,23 @@ class Relater:
         )
         for _, place, other in candidates:
             pair = self._pairs[place][other]
-            if place in found or (other in owners and not _is_copy(pair, owners[other])):
+            owner = owners.get(other)
+            if place in found or not self._fits(place, other, found):
                 continue
-            if not self._fits(place, other, found):
-                continue
-            found[place] = pair.as_relation(other, "value")
-            owners.setdefault(other, found[place])
+            if owner is None or self._is_copy(place, pair, owner, found[owner]):
+                found[place] = pair.as_relation(other, "value")
+                owners.setdefault(other, place)
         return found
+
+    def _is_copy(self, place: int, pair: _Pair, owner: int, owned: Relation) -> bool:
+        """Tell whether a value differs from a float value as its owner does, or was made of that.
+
+        What is made of the owner may have been rounded on the way.
+        """
+        rounded = pair.correlation >= _ROUNDED and self._artifact.origin.takes[place, owner]
+        limit = _COPY * _difference(owned.correlation) + _COPY_FLOOR
+        same_scale = abs(pair.gain - owned.gain) <= _COPY_GAIN
+        return same_scale and (bool(rounded) or _difference(pair.correlation) <= limit)
 
     def _fits(self, place: int, other: int, found: Mapping[int, Relation]) -> bool:
         """Tell whether what a value is computed from, and what from it, is so in both models."""
@@ -256,10 +267,3 @@ def _grouped(shapes: Mapping[int, Shape]) -> dict[Shape, list[int]]:
 
 def _difference(correlation: float) -> float:
     return max(1.0 - correlation, 0.0)
-
-
-def _is_copy(pair: _Pair, owner: Relation) -> bool:
-    """Tell whether a value differs from a float value just as the one that owns it does."""
-    limit = _COPY * _difference(owner.correlation) + _COPY_FLOOR
-    same_scale = abs(pair.gain - owner.gain) <= _COPY_GAIN
-    return same_scale and _difference(pair.correlation) <= limit

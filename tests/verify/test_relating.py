@@ -148,6 +148,15 @@ def test_copies_are_related_and_others_are_not(floats: Graph) -> None:
     assert only(relate(artifact, floats)) == {"0": "y", "copy": "y"}
 
 
+def test_a_rounded_copy_of_what_is_exact_is_related(floats: Graph) -> None:
+    artifact = Graph()
+    exact = floats.arrays["y"]
+    artifact.add("0", exact)
+    artifact.add("rounded", np.rint(exact * 32) / 32, "0")
+    artifact.add("elsewhere", np.rint(exact * 32) / 32)
+    assert only(relate(artifact, floats)) == {"0": "y", "rounded": "y"}
+
+
 def test_what_is_like_nothing_is_not_related(floats: Graph) -> None:
     artifact = Graph()
     artifact.add("noise", values(8, 6, 5))
