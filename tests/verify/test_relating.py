@@ -129,6 +129,9 @@ def test_among_equal_values_the_scale_decides() -> None:
     artifact.add("0", noisy(product))
     artifact.add("1", noisy(product) / 8, "0")
     assert only(relate(artifact, floats)) == {"0": "product", "1": "scaled"}
+    fused = Graph()
+    fused.add("0", artifact.arrays["1"])
+    assert only(relate(fused, floats)) == {"0": "scaled"}
 
 
 def test_a_scaled_value_is_related_all_the_same(floats: Graph) -> None:
