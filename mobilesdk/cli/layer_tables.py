@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mobilesdk.cli.tables import console
 from mobilesdk.core.layers import LayerParity, LayerReport, OpProfile, OpTime
-from mobilesdk.report.layers import decibels, op_type, summary
+from mobilesdk.report.layers import decibels, inherited, op_type, summary
 from mobilesdk.units import format_nanoseconds, format_ratio
 
 _WORST_COUNT = 10
@@ -22,7 +22,8 @@ def print_layers(report: LayerReport) -> None:
     out = console()
     out.print(escape(summary(report)))
     out.print(f"[dim]{escape(report.how)}[/]")
-    out.print(_layer_table("Worst first", report.worst_first[:_WORST_COUNT]))
+    worst = report.worst_origins[:_WORST_COUNT]
+    out.print(_layer_table("Worst first, less what only passes it on", worst))
     out.print(_layer_table("In the order of execution", report.layers))
     _print_unrelated(out, report)
 
@@ -32,6 +33,7 @@ def _layer_table(title: str, layers: Iterable[LayerParity]) -> Table:
     table.add_column("place", justify="right")
     for column in ("op", "name", "float op", "module", "related by"):
         table.add_column(column, overflow="fold")
+    table.add_column("inherited", justify="right")
     table.add_column("SQNR", justify="right")
     for layer in layers:
         table.add_row(
@@ -41,6 +43,7 @@ def _layer_table(title: str, layers: Iterable[LayerParity]) -> Table:
             escape(layer.float_op),
             escape(layer.module),
             layer.matched_by,
+            inherited(layer),
             decibels(layer.sqnr_db),
         )
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isclose
 from typing import TYPE_CHECKING, Any, Literal
 
 from mobilesdk.core.frozen import Frozen
@@ -10,6 +11,8 @@ from mobilesdk.core.parity import Figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_SAME_DB = 0.05
 
 MatchedBy = Literal["name", "value"]
 
@@ -91,6 +94,8 @@ class LayerParity(Frozen):
             of the contract), or the values.
         correlation: Of the two values, 0 … 1, whatever their scale.
         sqnr_db: Over all samples, decibels.
+        inherited_db: The lowest SQNR among the nearest compared values that it was computed from;
+            ``None`` if there are none.
     """
 
     place: int
@@ -101,6 +106,14 @@ class LayerParity(Frozen):
     matched_by: MatchedBy
     correlation: float
     sqnr_db: Figure
+    inherited_db: Figure | None = None
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether it is as far from the float model as what it was computed from."""
+        return self.inherited_db is not None and isclose(
+            self.sqnr_db, self.inherited_db, abs_tol=_SAME_DB
+        )
 
 
 class UnrelatedOp(Frozen):
@@ -140,6 +153,11 @@ class LayerReport(Frozen):
     def worst_first(self) -> tuple[LayerParity, ...]:
         """The compared outputs, the lowest SQNR first."""
         return tuple(sorted(self.layers, key=lambda layer: (layer.sqnr_db, layer.place)))
+
+    @property
+    def worst_origins(self) -> tuple[LayerParity, ...]:
+        """The same without values that only pass on the distance that they were given."""
+        return tuple(layer for layer in self.worst_first if not layer.passes_on)
 
     @property
     def hidden_op_count(self) -> int:

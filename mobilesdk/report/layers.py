@@ -39,6 +39,7 @@ svg { width: 100%; height: auto; }
 <p>Decibels, in the order of execution; red: the worst. What is exact is drawn at the top.</p>
 $chart
 <h2>Worst first</h2>
+<p>Less the values that only pass on the distance of what they were computed from (inherited).</p>
 $worst
 <h2>In the order of execution</h2>
 $layers
@@ -56,7 +57,7 @@ def layers_page(report: LayerReport, title: str) -> str:
         report: What was compared.
         title: Name of the artifact.
     """
-    worst = report.worst_first[:_WORST_COUNT]
+    worst = report.worst_origins[:_WORST_COUNT]
     return _PAGE.substitute(
         title=escape(title),
         summary=escape(summary(report)),
@@ -116,6 +117,11 @@ def decibels(sqnr_db: float) -> str:
     return "not finite" if sqnr_db == -math.inf else format_decibels(sqnr_db)
 
 
+def inherited(layer: LayerParity) -> str:
+    """Give the SQNR of what a value was computed from."""
+    return "" if layer.inherited_db is None else decibels(layer.inherited_db)
+
+
 def op_type(op: ObservedOp) -> str:
     """Give the type of an op for people, with the number of ops that it stands for."""
     return op.type if op.op_count == 1 else f"{op.type} ({op.op_count} ops)"
@@ -130,11 +136,12 @@ def _layer_table(layers: Iterable[LayerParity]) -> str:
             layer.float_op,
             layer.module,
             layer.matched_by,
+            inherited(layer),
             decibels(layer.sqnr_db),
         )
         for layer in layers
     )
-    heads = ("place", "op", "name", "float op", "module", "related by", "SQNR")
+    heads = ("place", "op", "name", "float op", "module", "related by", "inherited", "SQNR")
     return _table(heads, rows)
 
 

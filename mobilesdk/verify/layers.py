@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,12 @@ def compare_layers(
     relater = Relater(seen.side, seen.probed, reference.side, reference.values)
     relations = relater.relate()
     sums, broken = seen.energies(relations, reference)
+    sqnr_db = {place: float(decibels(*sums[place])) for place in sorted(relations)}
     report = LayerReport(
         format=runtime_name,
         sample_count=len(taken),
         how=seen.how,
-        layers=tuple(
-            _layer(place, seen.ops[place], relation, reference, sums[place])
-            for place, relation in sorted(relations.items())
-        ),
+        layers=tuple(_layers(seen.ops, relations, reference, sqnr_db)),
         unrelated=tuple(
             UnrelatedOp(
                 place=place,
@@ -201,24 +199,40 @@ def _energy(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
     return both
 
 
-def _layer(
-    place: int,
-    op: ObservedOp,
-    relation: Relation,
+def _layers(
+    ops: Sequence[ObservedOp],
+    relations: Mapping[int, Relation],
     reference: _FloatValues,
-    sums: NDArray[np.float64],
-) -> LayerParity:
-    found = reference.record.ops[relation.float_place]
-    return LayerParity(
-        place=place,
-        op=op,
-        float_op=found.name,
-        float_place=relation.float_place,
-        module=found.module,
-        matched_by=relation.matched_by,
-        correlation=max(relation.correlation, 0.0),
-        sqnr_db=float(decibels(*sums)),
-    )
+    sqnr_db: Mapping[int, float],
+) -> Iterator[LayerParity]:
+    inherited_db = _inherited(ops, sqnr_db)
+    for place, distance_db in sqnr_db.items():
+        relation = relations[place]
+        found = reference.record.ops[relation.float_place]
+        yield LayerParity(
+            place=place,
+            op=ops[place],
+            float_op=found.name,
+            float_place=relation.float_place,
+            module=found.module,
+            matched_by=relation.matched_by,
+            correlation=max(relation.correlation, 0.0),
+            sqnr_db=distance_db,
+            inherited_db=inherited_db[place],
+        )
+
+
+def _inherited(ops: Sequence[ObservedOp], sqnr_db: Mapping[int, float]) -> list[float | None]:
+    """Give for each value the lowest SQNR among the nearest compared ones that it comes from."""
+    handed_on: dict[str, float] = {}
+    found: list[float | None] = []
+    for place, op in enumerate(ops):
+        inherited = min((handed_on[name] for name in op.sources if name in handed_on), default=None)
+        found.append(inherited)
+        own = sqnr_db.get(place, inherited)
+        if own is not None:
+            handed_on[op.name] = own
+    return found
 
 
 def _reason(seen: _Seen, relater: Relater, place: int, broken: set[int]) -> str:

@@ -76,6 +76,8 @@ def test_the_first_layer_that_falls_is_the_one_that_was_damaged(written: Path) -
     fallen = [layer for layer in bad.layers if layer.sqnr_db < SOUND_DB]
     assert fallen[0].float_op in ("linear_1", "relu_2")
     assert fallen[0].sqnr_db < BROKEN_DB
+    assert fallen[0].inherited_db is not None
+    assert fallen[0].inherited_db > SOUND_DB
     before = [layer for layer in bad.layers if layer.place < fallen[0].place]
     assert len(before) >= 2
     assert all(layer.sqnr_db == sound[layer.place] for layer in before)

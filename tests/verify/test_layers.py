@@ -83,6 +83,7 @@ def test_each_value_has_its_distance(compare: Callable[[Run], LayerReport]) -> N
     assert (found["a"].float_op, found["a"].matched_by) == ("double", "name")
     assert (found["b"].float_op, found["b"].matched_by) == ("square", "value")
     assert [layer.op.name for layer in report.worst_first] == ["b", "a"]
+    assert (found["a"].inherited_db, found["b"].inherited_db) == (None, float("inf"))
     assert (report.sample_count, report.how, report.unrelated) == (3, "by hand", ())
 
 
@@ -137,6 +138,27 @@ def test_an_output_is_compared_however_small_it_is(
 
     last = compare(run).layers[-1]
     assert (last.op.name, last.float_op, last.sqnr_db) == ("7", "sum", float("inf"))
+
+
+def test_values_that_pass_on_what_they_inherited_are_told(
+    compare: Callable[[Run], LayerReport],
+) -> None:
+    def run(x: np.ndarray) -> list[Observation]:
+        first, second = doubled_and_squared(x)
+        hidden = ObservedOp(name="i", type="cast", sources=("b",), not_comparable="int8")
+        copy = ObservedOp(name="c", type="reshape", sources=("i", "a"))
+        return [
+            first,
+            second,
+            Observation(hidden, x[:0]),
+            Observation(copy, second.values.reshape(20, 10)),
+        ]
+
+    report = compare(run)
+    last = report.layers[-1]
+    assert last.inherited_db == last.sqnr_db == pytest.approx(40.0, abs=1e-3)
+    assert [layer.op.name for layer in report.worst_first] == ["b", "c", "a"]
+    assert [layer.op.name for layer in report.worst_origins] == ["b", "a"]
 
 
 def test_a_value_that_is_not_finite_is_the_worst(compare: Callable[[Run], LayerReport]) -> None:
