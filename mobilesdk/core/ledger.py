@@ -22,6 +22,8 @@ class ExpectedWeight(Frozen):
         planned: What the compressor chose for this weight.
         reason: Why the two differ.
         fingerprint: Of the values that the artifact should decode to.
+        merged: Whether the converter has made it part of another constant, such as a bias, so that
+            the file holds it nowhere by itself. Never the weight of a layer.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ExpectedWeight(Frozen):
     planned: WeightScheme
     reason: str = ""
     fingerprint: Fingerprint
+    merged: bool = False
 
 
 class Expectation(Frozen):

@@ -141,7 +141,12 @@ class CoreMLExporter:
         names = {name: weight.constant.name for name, weight in found.items()}
         expectation = Expectation(
             weights=tuple(
-                expected_weight(item, values[item.name], artifact_name=names.get(item.name, ""))
+                expected_weight(
+                    item,
+                    values[item.name],
+                    artifact_name=names.get(item.name, ""),
+                    merged=item.role == "other" and item.name not in names,
+                )
                 for item in records
             ),
             activations=compression.activations,

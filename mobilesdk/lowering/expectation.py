@@ -20,6 +20,7 @@ def expected_weight(
     artifact_name: str = "",
     planned: WeightScheme | None = None,
     reason: str | None = None,
+    merged: bool = False,
 ) -> ExpectedWeight:
     """Say what a file is to hold for one weight.
 
@@ -29,6 +30,7 @@ def expected_weight(
         artifact_name: Its name in the file; empty where the format keeps none.
         planned: Scheme that the exporter gives it, where it is not the record's.
         reason: Why it is planned so, where it is not the record's.
+        merged: Whether the converter has made it part of another constant.
     """
     return ExpectedWeight(
         name=record.name,
@@ -39,6 +41,7 @@ def expected_weight(
         planned=record.planned if planned is None else planned,
         reason=record.reason if reason is None else reason,
         fingerprint=fingerprint(values),
+        merged=merged,
     )
 
 

@@ -16,6 +16,7 @@ Status = Literal["as_requested", "as_planned", "different"]
 
 _FLOAT32_BYTES = 4
 _NAMED = 10
+_MERGED = "part of another constant"
 _TOLERANCES = {16: 2e-3, 32: 1e-4}
 """Bits of scales and tables → largest relative distance of values that count as equal."""
 _SPARSITY_SLACK = 0.01  # ties at the threshold, and zeros that rounding adds
@@ -42,10 +43,14 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
         Lines for all weights, then for constants that are none, then for all ops.
     """
     tolerance = _TOLERANCES[expectation.scale_bits]
-    matches, unclaimed = match_weights(expectation.weights, info.weights, tolerance)
+    sought = [item for item in expectation.weights if not item.merged]
+    matches, unclaimed = match_weights(sought, info.weights, tolerance)
     mode = expectation.activations.mode
     entries = [
-        _weight_entry(item, matches[item.name], tolerance, mode) for item in expectation.weights
+        _merged_entry(item)
+        if item.merged
+        else _weight_entry(item, matches[item.name], tolerance, mode)
+        for item in expectation.weights
     ]
     entries += _constant_entries(expectation, unclaimed, tolerance)
     entries += [_op_entry(op, expectation) for op in info.ops]
@@ -93,6 +98,20 @@ def _weight_entry(item: ExpectedWeight, match: Match, tolerance: float, mode: st
         size_after_bytes=match.weight.size_bytes if match.weight and not match.shared_with else 0,
         status="different" if fault else kept,
         reason="; ".join(reason for reason in [*reasons, fault] if reason),
+    )
+
+
+def _merged_entry(item: ExpectedWeight) -> LedgerEntry:
+    """Give the line of a constant that no file can be searched for; runs of the file cover it."""
+    return LedgerEntry(
+        kind="weight",
+        name=item.name,
+        requested=str(item.requested),
+        planned=_MERGED,
+        applied=_MERGED,
+        size_before_bytes=_FLOAT32_BYTES * item.fingerprint.elements,
+        status="as_planned",
+        reason="; ".join(filter(None, (item.reason, "the converter has merged it with others"))),
     )
 
 

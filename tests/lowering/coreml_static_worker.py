@@ -40,11 +40,12 @@ class Convolutions(nn.Module):
         self.clamped = nn.Conv2d(16, 16, 1)
         self.up = nn.ConvTranspose2d(32, 16, 2, stride=2)
         self.offset = nn.Parameter(torch.randn(1, 16, 16, 16))
+        self.shift = nn.Parameter(torch.randn(1, 16, 1, 1))
         self.head = nn.Linear(16, 10)
 
     def forward(self, image: Tensor) -> Tensor:
         x = nn.functional.relu6(self.stem(nn.functional.pad(image, (0, 1, 0, 1))))
-        y = self.depthwise(x) + x
+        y = self.depthwise(x) + self.shift + x
         y = nn.functional.max_pool2d(y, 2)
         y = torch.cat([nn.functional.silu(self.gated(y)), self.clamped(y).clamp(-1, 1)], 1)
         y = self.up(y) + self.offset

@@ -135,6 +135,15 @@ def test_every_operation_that_stays_float_has_its_reason(exported: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_constant_that_became_part_of_a_bias_has_its_line(exported: Path) -> None:
+    expectation, info = read(exported, "convolutions")
+    assert [item.name for item in expectation.weights if item.merged] == ["shift"]
+    (line,) = [e for e in build_ledger(expectation, info).entries if e.name == "shift"]
+    assert (line.status, line.applied) == ("as_planned", "part of another constant")
+    assert "the converter has merged it with others" in line.reason
+
+
+@pytest.mark.slow
 def test_a_file_without_the_integers_is_told_from_the_plan(exported: Path) -> None:
     expectation, info = read(exported, "convolutions")
     floats = info.model_copy(

@@ -381,3 +381,13 @@ def test_a_share_of_ops_may_be_allowed():
     enforce(result, PartialAllowance(max_fraction=0.3, reason="last"))
     with pytest.raises(CompressionIncomplete, match="SOFTMAX"):
         enforce(result, PartialAllowance(max_fraction=0.2, reason="last"))
+
+
+def test_a_merged_constant_takes_no_other_constant_for_itself():
+    weights = [expected("a", 1), expected("b", 2, planned=FLOAT, merged=True)]
+    found = ledger(weights, [stored("x", values(1)), stored("y", values(2), FLOAT)])
+    assert [(e.name, e.status) for e in found.entries] == [
+        ("a", "as_requested"),
+        ("b", "as_planned"),
+    ]
+    assert found.different == ()
