@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,8 +39,10 @@ def write(case: Case, folder: Path) -> dict[str, str]:
         return dict.fromkeys(names(), _reason(error))
     for name in names():
         target, precision = name.split("-")
+        path = folder / f"{name}.mlpackage"
+        shutil.rmtree(path, ignore_errors=True)  # of an earlier run
         try:
-            make(target, precision, folder / f"{name}.mlpackage")
+            make(target, precision, path)
         except MobileSDKError as error:
             faults[name] = _reason(error)
     return faults
