@@ -243,7 +243,7 @@ def test_verify_measures_a_foreign_artifact_against_its_model(build, command_lin
     assert "sqnr_db" in check["detail"]
 
     result = verify(command_line, artifact, "--model", LINEAR, "--evaluation", "nowhere.npz")
-    assert (result.code, result.json["error"]["code"]) == (2, "plan-refused")
+    assert (result.code, result.json["error"]["code"]) == (2, "invalid-dataset")
     assert verify(command_line, artifact).code == 2
     assert verify(command_line, "nowhere").code == 2
 
