@@ -17,7 +17,7 @@ from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.images import allows, pixels, planes
 from mobilesdk.coreml.interpret import NonFinite, Observer, Run
 from mobilesdk.coreml.literals import Literals
-from mobilesdk.coreml.memory import give_back
+from mobilesdk.coreml.memory import LARGE_BYTES, give_back, keep_large_apart
 from mobilesdk.coreml.model import Feature
 from mobilesdk.coreml.ops.state import State
 from mobilesdk.coreml.package import Package
@@ -31,8 +31,8 @@ from mobilesdk.errors import FileRejected, UnknownName, UnsupportedProgram, Usag
 # Called with the type and the name of an operation, the name of its result, and the result.
 Trace = Callable[[str, str, str, NDArray[Any]], None]
 States = dict[str, State]
-# Elements of a result from which on a run gives memory back; it takes about a millisecond.
-_LARGE = 1 << 18
+# Size of a result from which on a run gives memory back, which takes about a millisecond.
+_GIVE_BACK_BYTES = 1 << 20
 
 
 class Executable:
@@ -84,7 +84,10 @@ class Executable:
             check_declared(f"state {name}", wrapped, limits.elements)
         self._types = _result_types(body.block.walk(), body.inputs)
         self.output_names = body.block.outputs
-        self._is_large = any(map(_is_large, self._types.values()))
+        largest_bytes = max(map(_size_bytes, self._types.values()), default=0)
+        self._gives_back = largest_bytes >= _GIVE_BACK_BYTES
+        if largest_bytes >= LARGE_BYTES:
+            keep_large_apart()
         if not self.unverifiable:
             literals = Literals(Constants(package, body), limits.elements)
             compiler = Compiler(literals, ios_version(body), precision, limits.elements)
@@ -158,7 +161,7 @@ class Executable:
         run = Run([None] * slot_count, [True] * slot_count, self.limits.operations, observe)
         with torch.inference_mode():
             results = self._block.run(run, given)
-        if self._is_large:
+        if self._gives_back:
             give_back()
         self.non_finite = tuple(run.non_finite)
         return results
@@ -244,10 +247,10 @@ def _numbers(name: str, of: ValueType) -> TensorType:
     return of
 
 
-def _is_large(of: ValueType) -> bool:
-    if not isinstance(of, TensorType) or of.shape is None:
-        return False
-    return prod(size or 1 for size in of.shape) >= _LARGE
+def _size_bytes(of: ValueType) -> int:
+    """Give the bytes of a tensor of float32; free axes count as 1."""
+    shape = of.shape if isinstance(of, TensorType) else None
+    return 0 if shape is None else 4 * prod(size or 1 for size in shape)
 
 
 def _named(features: tuple[Feature, ...], name: str) -> Feature | None:

@@ -47,7 +47,14 @@ class Literals:
             return self.written(operation.attributes["val"])
         declared = self._constants.declared(name)
         check_declared(f"{operation.type} {name}", declared, self._max_elements)
-        value = carry(self._constants.decode(name), declared.element, lasting=True)
+        decoded = self._constants.decode(name)
+        is_text = declared.element is ElementType.STRING
+        if is_text or (decoded.dtype, decoded.shape) != (declared.element.numpy, declared.shape):
+            raise FileRejected(
+                f"ML Program: the constant {name!r} is declared {declared.element}"
+                f"{list(declared.shape or ())}, stored {decoded.dtype}{list(decoded.shape)}."
+            )
+        value = carry(decoded, declared.element, lasting=True)
         self._constants.release()
         return value
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mobilesdk.core.artifact import WeightInfo
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.constexpr import is_constexpr
+from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function, Operation
 from mobilesdk.coreml.storage import UndescribedStorage, describe
@@ -88,7 +89,10 @@ def _value_problems(use: Use, values: NDArray[Any], constants: Constants) -> lis
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         count = int(values.size - np.count_nonzero(np.isfinite(values)))
         problems.append(f"{where}: {count} of {values.size} values are not finite.")
-    if values.dtype.kind != "U" and values.dtype != declared.element.numpy:
+    is_text = declared.element is ElementType.STRING
+    if is_text != (values.dtype.kind == "U") or not (
+        is_text or values.dtype == declared.element.numpy
+    ):
         problems.append(f"{where}: declared {declared.element}, stored {values.dtype}.")
     return problems
 

@@ -14,8 +14,31 @@ KNOWN_FAILURES = {
         "A box turned round that lies outside the image in normalized coordinates, without a "
         "padding value: no documented rule gives the expected values."
     ),
-    "iOS1[67]/test_image_resizing.py::TestCropResize::test_builder_to_backend_ios1[67]*fp32*": (
+    "iOS14/test_image_resizing.py::TestUpsampleBilinear::test_builder_to_backend_stress*fp32*"
+    "(3, 4)-align_corners=True-recompute_scale_factor=True*": (
+        "Values of 100 cancel; the expected ones are of positions in float32. Apple allows 0.5."
+    ),
+    "iOS14/test_image_resizing.py::TestUpsampleBilinear::test_builder_to_backend_stress*fp32*"
+    "(2.5, 2.0)-align_corners=True-recompute_scale_factor=False*": (
+        "Values of 100 cancel; the expected ones are of positions in float32. Apple allows 0.5."
+    ),
+    "iOS14/test_normalization.py::TestNormalizationLocalResponseNorm::"
+    "test_builder_to_backend_stress*fp32*rank=3-*alpha=0.01-*float32*float32*": (
+        "The expected values are torch's, over axis 1; Apple's own smoke test, which passes, has "
+        "those of [C, H, W]. Apple allows 0.01, which hides the difference."
+    ),
+    "iOS14/test_scatter_gather.py::TestScatter::test_builder_to_backend_programmatic*fp16*"
+    "rankIndices=(?, 3)-accumulate_mode=div*": ("Quotients beyond the range of float16."),
+    "iOS16/test_image_resizing.py::TestCropResize::test_builder_to_backend_ios16*fp32*": (
         "One value is expected to be 7.899 where the interpolation gives 7.9."
+    ),
+    "iOS17/test_image_resizing.py::TestCropResize::test_builder_to_backend_ios17*fp32*N=3*": (
+        "One value is expected to be 7.899 where the interpolation gives 7.9."
+    ),
+    "iOS17/test_recurrent.py::TestGRU::test_builder_to_backend_smoke*fp16*seq_len=3-batch_size=1-"
+    "input_size=2-hidden_size=1-has_bias=True-output_sequence=False-direction=reverse-"
+    "activation_functions=?'tanh', 'sigmoid'?-symbolic=True*": (
+        "The one value is near 0, of terms that cancel in float16; the limit is relative to it."
     ),
     "iOS15/test_image_resizing.py::TestResample::test_builder_to_backend_smoke*fp32*": (
         "The test counts the casts of a float16 program, in a float32 one too."

@@ -1,0 +1,65 @@
+"""A fixed sample of Apple's tests of MIL operations runs in the reference executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mobilesdk.coreml.ops.registry import known_ops
+from tests.coreml.conformance.known_failures import KNOWN_FAILURES
+from tests.coreml.conformance.outcome import Case, Outcome, by_function, read, summary
+from tests.coreml.conformance.running import run
+from tests.docs.markdown import REPOSITORY
+
+CASES_PER_TEST = 2
+LEAST_PASS_RATE = 0.98
+LEAST_OPERATIONS = 125
+LEAST_CASES = 800
+PAGE = (REPOSITORY / "docs" / "coreml.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_sample_passes_but_for_known_failures(tmp_path: Path) -> None:
+    outcome = run(tmp_path, cases_per_test=CASES_PER_TEST)
+    assert not outcome.surprises(), summary(outcome)
+    assert outcome.pass_rate >= LEAST_PASS_RATE
+    assert len(outcome.cases) >= LEAST_CASES
+    assert len(outcome.ops) >= LEAST_OPERATIONS
+
+
+def test_unknown_failures_and_known_ones_that_pass_are_surprises() -> None:
+    gelu = "iOS14/test_activation.py::TestGeLU::test_builder_to_backend_smoke[fp32]"
+    known, passing = Case(gelu, "failed"), Case(gelu, "passed")
+    new = Case("iOS14/test_conv.py::TestConv::test[fp32]", "error", "broke")
+    others = tuple(Case(f"a::{name}", name) for name in ("passed", "xfailed", "skipped"))
+    outcome = Outcome((known, new, *others), frozenset())
+    assert outcome.surprises() == (new,)
+    assert outcome.pass_rate == 1 / 3
+    assert Outcome((passing,), frozenset()).surprises() == (passing,)
+    assert "- error: iOS14/test_conv.py::TestConv::test[fp32]: broke" in summary(outcome)
+    assert "iOS14/test_conv.py::TestConv::test,0,0,0,1,0,0,0.00" in by_function(outcome)
+
+
+def test_a_log_is_read_while_it_is_written(tmp_path: Path) -> None:
+    log = tmp_path / "cases.jsonl"
+    line = '{"case": "a::b", "outcome": "passed", "reason": "", "seconds": 1.5}\n'
+    log.write_text(line + '{"ops": ["relu"]}\n' + line[:20])
+    assert read(log) == Outcome((Case("a::b", "passed", "", 1.5),), frozenset({"relu"}))
+
+
+def test_documentation_explains_each_known_failure() -> None:
+    for pattern, reason in KNOWN_FAILURES.items():
+        assert f"| `{pattern}` | {reason} |" in PAGE
+
+
+def test_documentation_lists_the_operations() -> None:
+    table = PAGE.partition("\n## Operations\n")[2].partition("\nConstants")[0]
+    listed = [
+        part.strip("` ")
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for part in line.split("|")[2].replace("(", ",").split(",")
+        if "`" in part
+    ]
+    assert sorted(listed) == list(known_ops())
