@@ -81,7 +81,9 @@ def _layers(
             artifact, **options, samples=samples or _SAMPLE_COUNT, listener=progress.listen
         )
     if html is not None:
-        write_file(html, layers_page(report, artifact.name).encode())
+        target = options["target"]
+        title = artifact.name if target is None else f"{target} of {artifact.name}"
+        write_file(html, layers_page(report, title).encode())
     if as_json:
         print_json(report.model_dump(mode="json") | {"hidden_op_count": report.hidden_op_count})
     else:

@@ -11,7 +11,7 @@ from mobilesdk.core.layers import LayerParity, LayerReport, ObservedOp, Unrelate
 from mobilesdk.units import format_decibels
 
 _WORST_COUNT = 20
-_WIDTH, _HEIGHT = 960, 260
+_WIDTH, _HEIGHT = 960, 250
 _LEFT, _BOTTOM = 48, 28
 _TOP_DB, _LOWEST_DB = 80.0, -10.0
 _GRID_DB = (0, 20, 40, 60, 80)
@@ -21,14 +21,21 @@ _PAGE = Template("""<!doctype html>
 <head>
 <meta charset="utf-8">
 <title>Layers of $title</title>
+<meta name="viewport" content="width=device-width">
 <style>
+:root { color-scheme: light dark; --rule: light-dark(#ddd, #444);
+  --line: light-dark(#2563eb, #60a5fa); --worst: light-dark(#dc2626, #f87171); }
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+div { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid #ddd; padding: .2rem .5rem; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-svg { width: 100%; height: auto; }
-.grid { stroke: #ddd; } .axis { fill: #666; font-size: 11px; }
-.line { fill: none; stroke: #2563eb; } .point { fill: #2563eb; } .worst { fill: #dc2626; }
+th, td { border-bottom: 1px solid var(--rule); padding: .2rem .5rem; text-align: left; }
+td { overflow-wrap: anywhere; min-width: 3rem; }
+th:last-child, td.number { text-align: right; }
+td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
+svg { width: 100%; min-width: 40rem; height: auto; }
+.grid { stroke: var(--rule); } .axis { fill: currentColor; font-size: 11px; opacity: .7; }
+.line { fill: none; stroke: var(--line); } .point { fill: var(--line); }
+.worst { fill: var(--worst); }
 </style>
 </head>
 <body>
@@ -93,8 +100,8 @@ def _chart(layers: Sequence[LayerParity], worst: set[int]) -> str:
         for layer, (x, y) in zip(layers, points, strict=True)
     )
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="SQNR by depth">'
-        f'{grid}<polyline class="line" points="{line}"/>{dots}</svg>'
+        f'<div><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="SQNR by depth">'
+        f'{grid}<polyline class="line" points="{line}"/>{dots}</svg></div>'
     )
 
 
@@ -167,4 +174,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         + f'<td class="number">{escape(row[-1])}</td></tr>'
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div>{table}</div>"
