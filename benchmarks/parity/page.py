@@ -117,7 +117,7 @@ def _packages(rows: list[Row], precision: str, limit_db: float) -> str:
     lines = []
     for row in rows:
         floor_db = _floor_db(row, precision)
-        if floor_db is None:
+        if floor_db is None or "execute" not in row:
             lines.append(_unmeasured(row, len(head)))
             continue
         results = [_package(row, f"{target}-{precision}") for target in TARGETS]
@@ -142,7 +142,9 @@ def _unmeasured(row: Row, width: int) -> list[str]:
 
 def _count(lines: list[list[str]]) -> str:
     passed = sum(line[-1].startswith("passes") for line in lines)
-    return f"\n{passed} of {len(lines)} networks pass.\n"
+    open_count = sum(line[-1] == "not measured" for line in lines)
+    rest = f"; {open_count} are not measured" if open_count else ""
+    return f"\n{passed} of {len(lines) - open_count} networks pass{rest}.\n"
 
 
 def _package(row: Row, name: str) -> Row:
@@ -213,12 +215,10 @@ def _faults(rows: list[Row]) -> str:
 
 def _reasons(row: Row) -> Iterator[tuple[str, str]]:
     """Give what failed, and why."""
-    if len(row) == 1:
-        return
     for precision in PRECISIONS:
         for target in TARGETS:
             reason = _package(row, f"{target}-{precision}")["fault"]
-            if reason:
+            if reason and "execute" in row:
                 yield f"{target} {precision}", reason
     apple = row.get("coreai", {})
     for reason in (apple.get("fault"), apple.get("torch", {}).get("fault")):
