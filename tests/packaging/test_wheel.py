@@ -121,4 +121,4 @@ def test_it_diagnoses_the_toolchains(installed):
 def test_it_reads_no_model_that_is_not_there(installed):
     done = installed("plan", "nowhere.py:build")
     assert done.returncode == 2
-    assert "nowhere.py" in done.stderr
+    assert "nowhere.py" in done.stdout
