@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesdk.coreml.constexpr import decoder, is_constexpr
+from mobilesdk.coreml.constexpr import TEXTS, decoder, is_constexpr
 from mobilesdk.coreml.dtypes import ElementType, packed_size
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import BlobReference, Function, Operation, TensorType, Value
@@ -98,6 +98,8 @@ class Constants:
             given = self.value(binding) if isinstance(binding, Value) else self.read(binding)
             if isinstance(given, tuple):
                 return given
+            if given.dtype.kind == "U" and parameter not in TEXTS:
+                return (f"a text as {parameter}",)
             arguments[parameter] = given
         found = decoder(operation.type, bindings)
         faults = found.faults(arguments) or _size_faults(operation, arguments)

@@ -21,6 +21,8 @@ from mobilesdk.errors import FileRejected
 Array = NDArray[Any]
 Arguments = Mapping[str, Array]
 
+# Arguments that are texts.
+TEXTS = frozenset({"output_dtype"})
 _INDICES = {
     1: ElementType.UINT1,
     2: ElementType.UINT2,

@@ -17,7 +17,7 @@ from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.images import allows, pixels, planes
 from mobilesdk.coreml.interpret import NonFinite, Observer, Run
 from mobilesdk.coreml.literals import Literals
-from mobilesdk.coreml.memory import LARGE_BYTES, give_back, keep_large_apart
+from mobilesdk.coreml.memory import LARGE_BYTES, give_back, keep_little
 from mobilesdk.coreml.model import Feature
 from mobilesdk.coreml.ops.state import State
 from mobilesdk.coreml.package import Package
@@ -31,8 +31,6 @@ from mobilesdk.errors import FileRejected, UnknownName, UnsupportedProgram, Usag
 # Called with the type and the name of an operation, the name of its result, and the result.
 Trace = Callable[[str, str, str, NDArray[Any]], None]
 States = dict[str, State]
-# Size of a result from which on a run gives memory back, which takes about a millisecond.
-_GIVE_BACK_BYTES = 1 << 20
 
 
 class Executable:
@@ -85,9 +83,9 @@ class Executable:
         self._types = _result_types(body.block.walk(), body.inputs)
         self.output_names = body.block.outputs
         largest_bytes = max(map(_size_bytes, self._types.values()), default=0)
-        self._gives_back = largest_bytes >= _GIVE_BACK_BYTES
-        if largest_bytes >= LARGE_BYTES:
-            keep_large_apart()
+        self._is_large = largest_bytes >= LARGE_BYTES
+        if self._is_large:
+            keep_little()
         if not self.unverifiable:
             literals = Literals(Constants(package, body), limits.elements)
             compiler = Compiler(literals, ios_version(body), precision, limits.elements)
@@ -161,7 +159,7 @@ class Executable:
         run = Run([None] * slot_count, [True] * slot_count, self.limits.operations, observe)
         with torch.inference_mode():
             results = self._block.run(run, given)
-        if self._gives_back:
+        if self._is_large:  # it takes about a millisecond
             give_back()
         self.non_finite = tuple(run.non_finite)
         return results

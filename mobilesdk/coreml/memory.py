@@ -1,7 +1,7 @@
 """How the C library keeps memory that runs free. Settings are those of the whole process.
 
-By itself glibc keeps freed activations for the next run, in pieces between values that live on: a
-run of EfficientNet-Lite0 then takes 1.7 to 2.8 times the weights, as chance has it.
+By itself glibc keeps freed activations for the next run, the more the larger they were, and in
+pieces between values that live on.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from functools import cache
 from typing import Any
 
 LARGE_BYTES = 1 << 20
-_M_MMAP_THRESHOLD = -3  # malloc.h
+_M_TRIM_THRESHOLD = -1  # malloc.h
+_KEPT_BYTES = 4 << 20
 
 
-def keep_large_apart() -> None:
-    """Let blocks of 1 MiB or more have pages of their own, which go back when they are freed.
+def keep_little() -> None:
+    """Let the C library keep at most 4 MiB free at the end of its heap, however large blocks are.
 
-    Smaller ones stay in the heap, where they are faster. Without glibc nothing happens.
+    Without glibc nothing happens.
     """
     mallopt = _function("mallopt")
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def give_back() -> None:

@@ -130,7 +130,7 @@ def _manifest(root: Path, files: tuple[PurePosixPath, ...]) -> dict[str, Any]:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise FileRejected(f"Manifest.json is larger than {MAX_MANIFEST_BYTES} bytes.")
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(path.read_bytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise FileRejected("Manifest.json is not JSON.") from error
     if not isinstance(manifest, dict):

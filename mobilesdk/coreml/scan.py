@@ -66,8 +66,8 @@ def _unknown(op_type: str) -> str:
 def _argument_problems(operation: Operation, meaning: Op) -> list[str]:
     problems = [
         f"argument {name} of {operation.type}"
-        for name in (*operation.inputs, *operation.attributes)
-        if name not in meaning.parameters and name != "name"
+        for name in (*operation.inputs, *sorted(set(operation.attributes) - {"name"}))
+        if name not in meaning.parameters
     ]
     problems += [
         f"{operation.type} without its argument {name}"

@@ -17,6 +17,7 @@ from mobilesdk.errors import (
     UnsupportedProgram,
     UsageError,
 )
+from tests.coreml import building
 from tests.coreml.programs import Block, Function, Text, write
 
 HALF, SINGLE, WHOLE = "float16", "float32", "int32"
@@ -373,3 +374,20 @@ def test_runs_leave_the_inputs_and_each_other_alone(tmp_path: Path) -> None:
     found[:] = 7
     assert_array_equal(x, [1, 2])
     assert_array_equal(loaded.predict({"x": x})["y"], [1, 2])
+
+
+def test_what_a_fuzzer_found_stays_refused(tmp_path: Path) -> None:
+    named = function()
+    named.body.op("relu", {"y": (HALF, (2,))}, x="x", name=Text("a"))
+    with pytest.raises(UnsupportedProgram, match="argument name of relu"):
+        load(write(tmp_path / "named", named))
+    spoken = Function({"x": (HALF, (2,))}, ("y",), states={"s": ("string", (2,))})
+    spoken.body.op("relu", {"y": (HALF, (2,))}, x="x")
+    with pytest.raises(UnsupportedProgram, match="'s' is not declared as a tensor of numbers"):
+        load(write(tmp_path / "spoken", spoken))
+    lying = function()
+    value = building.Builder.inline(np.ones(2, np.float16), "float16")
+    lying.body.op("const", {"c": ("string", (2,))}, attributes={"val": value})
+    lying.body.op("add", {"y": (HALF, (2,))}, x="x", y="c")
+    with pytest.raises(FileRejected, match="declared string"):
+        load(write(tmp_path / "lying", lying)).predict({"x": np.ones(2, np.float16)})

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+import torch.fx.experimental.symbolic_shapes  # torch imports it late, on its way to some errors
 
 from tests.coreml.fuzz.attempt import Outcomes, Watch, attempt, limit_process, write_files
 from tests.coreml.fuzz.mutate import Mutator
