@@ -95,6 +95,8 @@ IOS16 = {
     "ios16_int8_affine": linear(mode=AFFINE, granularity="per_channel"),
     "ios16_uint8_tensor": linear(mode=AFFINE, dtype="uint8", granularity="per_tensor"),
     "ios16_palette1": palettize(nbits=1, **TABLES),
+    "ios16_palette2": palettize(nbits=2, **TABLES),
+    "ios16_palette8": palettize(nbits=8, **TABLES),
     "ios16_palette4": palettize(nbits=4, **TABLES),
     "ios16_palette6": palettize(nbits=6, **TABLES),
     "ios16_sparse": threshold(),
@@ -120,7 +122,14 @@ IOS18 = {
     "palette4_int8_table": chain(
         palettize(nbits=4, **TABLES), linear(mode=SYMMETRIC, granularity="per_tensor")
     ),
+    "palette4_group16_int8_table": chain(
+        palettize(nbits=4, **GROUPS), linear(mode=SYMMETRIC, granularity="per_tensor")
+    ),
     "sparse": threshold(),
+    "sparse_uint8_affine": chain(
+        threshold(), linear(mode=AFFINE, dtype="uint8", granularity="per_channel")
+    ),
+    "sparse_palette6": chain(threshold(), palettize(nbits=6, **TABLES)),
     "sparse_palette4": chain(threshold(), palettize(nbits=4, **TABLES)),
     "sparse_palette4_group16": chain(threshold(), palettize(nbits=4, **GROUPS)),
     "sparse_int8": chain(threshold(), linear(mode=SYMMETRIC, granularity="per_channel")),
