@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesdk.core.contract import InputSpec, TokenInput
+from mobilesdk.core.contract import ImageInput, InputSpec, TokenInput
 from mobilesdk.data.index import SampleRecord
 from mobilesdk.data.noise import is_noise
 from mobilesdk.data.sample import Sample
@@ -16,19 +16,23 @@ from mobilesdk.errors import InvalidDataset
 
 SMALLEST_COUNT = 32
 LARGEST_DUPLICATE_RATIO = 0.1
+_PIXEL_TOLERANCE = 1.0  # of 0…255: resampling and float16 round
 
 
 def check_sample(sample: Sample, specs: Sequence[InputSpec]) -> None:
     """Check one sample by itself.
 
     Raises:
-        InvalidDataset: It is constant, pure noise or not finite, or ids lie outside the vocabulary.
+        InvalidDataset: It is constant, pure noise or not finite, ids lie outside the vocabulary, or
+            values outside of what pixels become.
     """
     for spec in specs:
         array = sample.arrays[spec.name]
         _check_finite(array, spec.name, sample.name)
         if isinstance(spec.preparation, TokenInput):
             _check_ids(array, spec.preparation, spec.name, sample.name)
+        if isinstance(spec.preparation, ImageInput):
+            _check_pixels(array, spec.preparation, spec.name, sample.name)
     if all(_is_constant(array) for array in sample.arrays.values()):
         raise InvalidDataset(
             f"{sample.name} is constant: one value everywhere.",
@@ -109,6 +113,24 @@ def _check_ids(array: NDArray[Any], tokens: TokenInput, name: str, sample: str) 
             f"The input {name!r} of {sample} holds ids of {low} … {high}, outside of 0{bound}.",
             hint="use the tokenizer that belongs to the model.",
         )
+
+
+def _check_pixels(array: NDArray[Any], image: ImageInput, name: str, sample: str) -> None:
+    """Check, channel by channel, that each value is what a pixel of 0…255 becomes."""
+    values = (array if image.layout == "NHWC" else np.moveaxis(array, 1, -1)).reshape(-1, 3)
+    mean, std = (
+        np.broadcast_to(np.asarray(each, np.float64), 3) for each in (image.mean, image.std)
+    )
+    pixels = values * std + mean
+    if pixels.min() >= -_PIXEL_TOLERANCE and pixels.max() <= 255 + _PIXEL_TOLERANCE:
+        return
+    place, channel = divmod(int(np.abs(pixels - 127.5).argmax()), 3)
+    low, high = sorted((end - mean[channel]) / std[channel] for end in (0, 255))
+    raise InvalidDataset(
+        f"The input {name!r} of {sample} holds {values[place, channel]:.6g}, but pixels of 0…255 "
+        f"become {low:.6g} … {high:.6g} with mean {image.mean} and std {image.std}.",
+        hint="prepare the array by the contract, (pixel - mean) / std, or mend mean and std there.",
+    )
 
 
 def _is_constant(array: NDArray[Any]) -> bool:

@@ -145,9 +145,50 @@ def test_noise_is_refused_as_a_file_and_as_an_array(make_folder, image_contract,
     with pytest.raises(InvalidDataset, match=r"static\.png is pure noise"):
         ingest(folder, image_contract, output)
 
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(32, 3, 24, 32)).astype("f4"))
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, (32, 3, 24, 32))
+    np.save(tmp_path / "x.npy", noise.astype("f4"))
     with pytest.raises(InvalidDataset, match="sample 0 is pure noise"):
         ingest(tmp_path / "x.npy", image_contract, output)
+
+
+def with_image(contract, layout="NCHW", dtype="float32", **fields):
+    image = ImageInput(size=(24, 32), layout=layout, **fields)
+    shape = (1, 3, 24, 32) if layout == "NCHW" else (1, 24, 32, 3)
+    spec = InputSpec(name="x", shape=shape, dtype=dtype, preparation=image)
+    return contract.model_copy(update={"inputs": (spec,)})
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(
+    ("mean", "std", "dtype"),
+    [
+        (127.5, 127.5, "float32"),
+        (0, 255, "float32"),
+        ((123.7, 116.3, 103.5), (58.4, 57.1, -57.4), "float16"),
+    ],
+)
+def test_arrays_of_pixels_have_to_be_prepared(
+    make_folder, image_contract, tmp_path, layout, mean, std, dtype
+):
+    contract = with_image(image_contract, layout, dtype, mean=mean, std=std)
+    prepared = np.concatenate([s.arrays["x"] for s in open_samples(make_folder(), contract)])
+
+    def give(name, values):
+        np.save(tmp_path / f"{name}.npy", values.astype(dtype))
+        (tmp_path / name).mkdir()
+        return ingest(tmp_path / f"{name}.npy", contract, tmp_path / name)
+
+    assert len(give("prepared", prepared)) == 32
+    raw = contract.model_copy(update={"inputs": with_image(image_contract, layout).inputs})
+    pixels = np.concatenate([s.arrays["x"] for s in open_samples(tmp_path / "images", raw)])
+    with pytest.raises(
+        InvalidDataset, match=r"sample 0 holds .* but pixels of 0…255 become"
+    ) as seen:
+        give("pixels", pixels)
+    assert f"with mean {contract.inputs[0].preparation.mean} and std" in seen.value.message
+    prepared[7].reshape(-1)[5] *= 1000
+    with pytest.raises(InvalidDataset, match="sample 7 holds"):
+        give("one", prepared)
 
 
 def test_random_numbers_are_no_noise_where_the_input_is_no_image(store):
