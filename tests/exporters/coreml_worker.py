@@ -71,6 +71,16 @@ class Resized(nn.Module):
         return nn.functional.interpolate(x, (5, 5), mode=self.mode, antialias=self.antialias)
 
 
+class Rescaled(nn.Module):
+    """Layers of a scale and a shift of channels, as norms are that no convolution takes in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = torch.linspace(0.5, 1.5, 3).reshape(1, 3, 1, 1)
+        for _ in range(8):
+            x = torch.relu(x) * scale + (1 - scale)
+        return x
+
+
 VECTOR, IMAGE = (torch.randn(1, 8),), (torch.randn(1, 3, 13, 13),)
 NET = (torch.randn(1, 3, 18, 18), torch.zeros(1, 6, dtype=torch.int64))
 NO_DATA = {"bias_correction": False}
@@ -109,6 +119,7 @@ OTHERS: dict[str, tuple[nn.Module, tuple[Tensor, ...], WeightScheme | None]] = {
     "tanh_gelu": (nn.GELU(approximate="tanh"), VECTOR, None),
     "off_grid": (nn.Linear(8, 8), VECTOR, WeightScheme(encoding="linear", bits=4)),
     "no_weight": (Net(), NET, WeightScheme(encoding="palette", bits=8)),
+    "rescaled": (Rescaled(), IMAGE, None),
     "recurrent": (nn.LSTM(8, 4, batch_first=True), (torch.randn(1, 3, 8),), None),
 }
 
@@ -148,7 +159,8 @@ def prepare(name: str, folder: Path) -> tuple[Model, dict[str, Any]]:
     if name in OTHERS:
         module, inputs, scheme = OTHERS[name]
         model = write_model(module, inputs, folder)
-        return (claim(model, scheme, folder) if scheme else model), {}
+        options = {"compute_precision": "float32"} if name == "rescaled" else {}
+        return (claim(model, scheme, folder) if scheme else model), options
     steps, options = COMPRESSED[name]
     model = write_model(Net(), NET, folder)
     for number, (method, config) in enumerate(steps):

@@ -70,7 +70,7 @@ def test_delegates_hide_ops_and_nothing_else_does(written: Path) -> None:
 
 
 def test_the_first_layer_that_falls_is_the_one_that_was_damaged(written: Path) -> None:
-    """The weights of ``middle`` are multiplied by 1.5 in the file; it may be fused with its relu."""
+    """The weights of ``middle`` are multiplied by 1.5 in the file, perhaps fused with its relu."""
     good, bad = report(written, "good"), report(written, "bad")
     sound = {layer.place: layer.sqnr_db for layer in good.layers}
     fallen = [layer for layer in bad.layers if layer.sqnr_db < SOUND_DB]
