@@ -163,6 +163,8 @@ def _coarsest(scheme: WeightScheme, item: ExpectedWeight) -> WeightScheme:
     granularity = scheme.granularity
     if scheme.block_size is not None and len(item.shape) > 1 and scheme.block_size >= in_channels:
         granularity = "per_channel"
+    if granularity == "per_channel" and out_channels == 1:
+        granularity = "per_tensor"
     if scheme.group_size is not None and scheme.group_size >= out_channels:
         granularity = "per_tensor"
     if granularity == scheme.granularity:

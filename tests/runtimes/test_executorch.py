@@ -23,12 +23,12 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from mobilesdk.core.contract import Contract
+from mobilesdk.core.model import ModelSummary
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.runtimes.executorch import PLUGIN
 
 folder = Path(sys.argv[1])
-contract = Contract.model_validate_json((folder / "contract.json").read_bytes())
+contract = ModelSummary.model_validate_json((folder / "source/summary.json").read_bytes()).contract
 first, *others = contract.inputs
 longer = first.model_copy(update={"shape": (2, *first.shape[1:])})
 wider = first.model_copy(update={"dtype": "int32"})

@@ -211,6 +211,13 @@ def test_the_same_scheme_by_another_name_is_the_same(planned, applied):
     assert ledger([item], [stored("t", values(0), applied)]).different == ()
 
 
+def test_one_output_channel_is_the_whole_tensor():
+    whole = changed(INT8, granularity="per_tensor")
+    for shape, count in (((1, 64), 0), ((2, 32), 1)):
+        item = expected("a", 0, INT8, shape=shape)
+        assert len(ledger([item], [stored("t", values(0, shape), whole)]).different) == count
+
+
 def test_a_transposed_convolution_has_its_output_channels_second():
     planned = changed(PALETTE, group_size=16)
     whole = changed(PALETTE, granularity="per_tensor", group_size=None)
