@@ -15,7 +15,7 @@ from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
 from mobilesdk.plugins import Kind, Tool, compressor, exporter, frontend, runtime
-from mobilesdk.targets import Profile, Target
+from mobilesdk.targets import Profile, Target, load_profile, shipped_profiles
 from mobilesdk.verify.record import VerifyConfig
 
 
@@ -116,7 +116,10 @@ class Chain:
             self._findings.missing_tools[error.message] = error.hint
 
     def _overrides(self) -> tuple[str, ...]:
-        """Name what the project changed: each limit, then the profile."""
+        """Name what the project changed: each limit, then the profile.
+
+        A file of the project that has the name of a shipped profile is a changed one.
+        """
         before = self._profile.budget.model_dump()
         found = [
             f"budget.{table}.{limit}"
@@ -124,7 +127,9 @@ class Chain:
             for limit, value in limits.items()
             if value != before[table][limit]
         ]
-        return (*found, *(["profile"] if self._target.id in self._model.request.profiles else []))
+        chosen = self._target.id in self._model.request.profiles
+        replaced = self._name in shipped_profiles() and self._profile != load_profile(self._name)
+        return (*found, *(["profile"] if chosen or replaced else []))
 
     def _budget(self) -> dict[str, dict[str, Any]]:
         """Give the profile's budget with the limits that the project sets in place of its own."""

@@ -39,8 +39,11 @@ def check_claims(manifest: Manifest) -> tuple[Check, ...]:
         for model in manifest.models
         for variant in model.variants
     )
-    if manifest.releasable and not may_be_released(manifest.models, manifest.failures):
+    releasable = may_be_released(manifest.models, manifest.failures)
+    if manifest.releasable and not releasable:
         raise _contradiction("it is releasable, and a variant failed or has no figure for a gate")
+    if releasable and not manifest.releasable:
+        raise _contradiction("it is not releasable, and every variant passed all its gates")
     return checks
 
 

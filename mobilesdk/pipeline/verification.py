@@ -21,6 +21,7 @@ from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.planning import add_preparation
 from mobilesdk.pipeline.preflight import missing_sets
 from mobilesdk.pipeline.reading import Reader
+from mobilesdk.pipeline.recorded import check_records
 from mobilesdk.pipeline.replaying import Replayer
 from mobilesdk.pipeline.request import ModelRequest
 from mobilesdk.pipeline.schedule import Listener, Schedule, Task
@@ -71,17 +72,18 @@ def verify_bundle(
     listener: Listener,
     plugin_files: tuple[Path, ...],
 ) -> VerifyReport:
-    """Check every hash of a bundle, judge its figures, read every artifact, replay the goldens.
+    """Check every hash of a bundle, judge its figures, read the artifacts, replay the goldens.
 
     Raises:
         FileRejected: A file is missing, changed, or not named by the manifest, or the manifest
-            contradicts itself.
+            contradicts itself, the records or the shipped profiles.
     """
     manifest = read_manifest(bundle)
     check_files(bundle, manifest)
     count = len(manifest.files)
     checks = [Check(subject=MANIFEST_NAME, name=f"{count} hashes", verdict="passed")]
     checks += check_claims(manifest)
+    check_records(bundle, manifest)
     replay = Replayer(bundle, cache, workers, listener, plugin_files)
     for model in manifest.models:
         for variant in model.variants:

@@ -11,6 +11,7 @@ from mobilesdk.targets.files import (
     load_targets,
     shipped,
     shipped_folder,
+    shipped_profiles,
 )
 from mobilesdk.targets.match import Match, MatchRule
 from mobilesdk.targets.priorities import priority_faults
@@ -53,4 +54,5 @@ __all__ = [
     "schemas",
     "shipped",
     "shipped_folder",
+    "shipped_profiles",
 ]

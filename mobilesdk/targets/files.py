@@ -31,6 +31,11 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in shipped_folder().glob("*.toml"))
 
 
+def shipped_profiles() -> list[str]:
+    """List the names of the shipped profiles, sorted."""
+    return sorted(_profile_files(None))
+
+
 def find_targets(reference: str) -> tuple[Path, ...]:
     """Find the files that a ``--target`` argument means.
 

@@ -231,6 +231,33 @@ def test_a_scaled_weight_under_a_new_hash_fails_its_goldens(build, command_line,
     assert [c["name"] for c in result.json["checks"] if c["verdict"] == "failed"] == ["goldens"]
 
 
+def test_verify_rejects_limits_that_are_not_those_of_the_records(build, command_line):
+    budget = "[budget.any]\nmin_sqnr_db = 20.0\n"
+    target = command_line.target("swap", profile="swap", budget=budget, how="swapped")
+    assert build(target).code == 1
+    bundle = command_line.folder / "bundle"
+
+    def lower(data):
+        variant = data["models"][0]["variants"][0]
+        variant["gates"][0] |= {"limit": -100.0, "verdict": "passed"}
+        variant["verification"] = "verified_on_host"
+        data["releasable"] = True
+
+    assert verify(command_line, bundle).code == 1
+    remake_manifest(bundle, lower)
+    result = verify(command_line, bundle)
+    assert (result.code, "against 20.0, failed in the record" in result.err) == (7, True)
+
+
+def test_a_profile_that_replaces_a_shipped_one_is_named_as_an_override(build, command_line):
+    target = command_line.target("own", profile="fp16", budget="[budget.any]\nmin_cosine = 0.1\n")
+    assert build(target).code == 0
+    bundle = command_line.folder / "bundle"
+    (variant,) = read_manifest(bundle).models[0].variants
+    assert (variant.profile, variant.overrides) == ("fp16", ("profile",))
+    assert verify(command_line, bundle).code == 0
+
+
 def test_verify_measures_a_foreign_artifact_against_its_model(build, command_line, plain, sets):
     assert build(plain).code == 0
     artifact = command_line.folder / "bundle" / "variants" / "first" / "linear.plain"

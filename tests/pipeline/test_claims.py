@@ -89,6 +89,7 @@ def test_the_gates_of_a_variant_are_judged_again(made, verdict):
         manifest(sqnr(19.9, "failed"), verification="failed_gate", releasable=True),
         manifest(sqnr(None, "unverifiable"), verification="unverifiable", releasable=True),
         manifest(verification="not_evaluated", releasable=True),
+        manifest(sqnr(30.0, "passed"), releasable=False),
         manifest(
             sqnr(30.0, "passed"),
             releasable=True,
