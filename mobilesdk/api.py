@@ -56,7 +56,7 @@ def plan(
     allow_small_calibration: bool = False,
     listener: Listener | None = None,
 ) -> Plan:
-    """Tell what `build` would do.
+    """Tell what `build` would do; reads the models and checks their sets.
 
     Args:
         model: ``package.module:factory`` or ``file.py:function``; ``mobilesdk.toml`` in the current
@@ -123,8 +123,7 @@ def build(
         failed gates or failed variants is written, with ``releasable: false``.
 
     Raises:
-        UsageError: The model, a set or the plan cannot be used; nothing was written. A set of one
-            model among several fails the variants of that model only.
+        UsageError: A model, a set or the plan cannot be used; nothing was written.
         ToolchainMissing: A toolchain is not installed; nothing was written.
         StepFailed: No variant could be built; nothing was written.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mobilesdk.core.contract import Contract, InputSpec
 from mobilesdk.data.array_file import ArrayFile
-from mobilesdk.data.checks import check_count, check_disjoint, check_duplicates, check_sample
+from mobilesdk.data.checks import check_count, check_duplicates, check_sample
 from mobilesdk.data.index import INDEX_NAME, SampleIndex, SampleRecord, StoredInput
 from mobilesdk.data.sample import Source
 from mobilesdk.data.source import open_samples
@@ -23,7 +23,6 @@ def ingest(
     output: Path,
     *,
     allow_small: bool = False,
-    disjoint_from: StoredSamples | None = None,
     report: Callable[..., None] = lambda *_: None,
 ) -> StoredSamples:
     """Check, prepare and store a set.
@@ -34,7 +33,6 @@ def ingest(
         output: An empty folder. Gets ``<input>.npy`` for each input, ``[count, *shape]``, and
             ``samples.json`` (`SampleIndex`), written last.
         allow_small: Accept fewer than 32 samples.
-        disjoint_from: A set with which this one must share no sample.
         report: Called with a message and the share done (0 … 1).
 
     Returns:
@@ -49,8 +47,6 @@ def ingest(
     try:
         records = _store(source, contract.inputs, output, report)
         check_duplicates(records)
-        if disjoint_from is not None:
-            check_disjoint(records, disjoint_from.index.samples)
         index = SampleIndex(
             kind=source.kind,
             count=len(records),

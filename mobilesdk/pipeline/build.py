@@ -24,6 +24,7 @@ from mobilesdk.pipeline.preflight import Preflight, check_output, preflight
 from mobilesdk.pipeline.reading import Reader, ReadModel
 from mobilesdk.pipeline.request import BuildRequest
 from mobilesdk.pipeline.schedule import Listener, Schedule
+from mobilesdk.pipeline.sets import set_faults
 from mobilesdk.pipeline.task_graph import Graph
 
 
@@ -53,7 +54,7 @@ class BuildResult(Frozen):
 def make_plan(
     request: BuildRequest, cache: Cache, workers: Workers, listener: Listener
 ) -> tuple[Plan, Graph, tuple[ReadModel, ...]]:
-    """Check the request, read the models, and plan the build.
+    """Check the request, read the models, check their sets, and plan the build.
 
     Of a request with a fault, only models are planned that need not be read again.
     """
@@ -74,8 +75,11 @@ def _plan(
             models.append(model)
     if unread:
         return _unread_plan(before, unread), Graph(), ()
-    plan, graph = Planner(request, before, cache).plan(models)
-    return plan, graph, tuple(models)
+    planner = Planner(request, models, cache)
+    schedule = Schedule(planner.graph.tasks, cache, workers, listener, request.plugins)
+    for fault in set_faults(planner.graph, schedule, cache):
+        before.note(fault)
+    return planner.plan(before), planner.graph, tuple(models)
 
 
 def _unread_plan(before: Preflight, unread: list[str]) -> Plan:
@@ -103,8 +107,7 @@ def run_build(
         ToolchainMissing: A toolchain is not installed.
         OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
         WriteFailed: The output cannot be written.
-        UsageError: An input of the only model, or of each, turned out to be unusable, a
-            calibration set for example.
+        UsageError: The only problem, a set that cannot be used for example.
         StepFailed: No variant could be built.
     """
     before = preflight(request)

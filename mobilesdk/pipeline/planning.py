@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +22,29 @@ from mobilesdk.targets import Target, Unsupported, load_profile
 
 
 class Planner:
-    """Makes a plan and its task graph from models that have been read."""
+    """Makes a plan from models that have been read.
 
-    def __init__(self, request: BuildRequest, before: Preflight, cache: Cache) -> None:
-        self._request = request
-        self._targets = before.targets
+    Attributes:
+        graph: The tasks; before `plan`, those that prepare the sets and the float outputs.
+    """
+
+    def __init__(self, request: BuildRequest, models: Sequence[ReadModel], cache: Cache) -> None:
+        self._models = models
         self._cache = cache
-        self._graph = Graph()
-        self._findings = Findings(explicit=bool(request.targets), problems=[*before.problems])
-
-    def plan(self, models: Iterable[ReadModel]) -> tuple[Plan, Graph]:
-        """Give the plan and the graph; the plan holds every problem that was found."""
-        allow_small = self._request.allow_small_calibration
+        self._findings = Findings(explicit=bool(request.targets))
+        self.graph = Graph()
         for model in models:
-            add_preparation(self._graph, model, allow_small=allow_small)
-            for target, beside in self._targets:
+            add_preparation(self.graph, model, allow_small=request.allow_small_calibration)
+
+    def plan(self, before: Preflight) -> Plan:
+        """Give the plan, with every problem that was found; add its tasks to the graph."""
+        self._findings.problems.extend(before.problems)
+        for model in self._models:
+            for target, beside in before.targets:
                 self._add_variant(model, target, beside)
-        if not self._graph.variants and not self._findings.any:
+        if not self.graph.variants and not self._findings.any:
             self._findings.problems.append("no target is in reach of any model")
-        return self._as_plan(), self._graph
+        return self._as_plan()
 
     def _add_variant(self, model: ReadModel, target: Target, beside: Path) -> None:
         named = model.request.profiles.get(target.id) or target.profile_for(model.summary.family)
@@ -51,11 +55,11 @@ class Planner:
             profile = load_profile(named, beside)
         except UsageError:
             return  # a problem that was noted before the model was read
-        Chain(self._graph, self._findings, model, target, named, profile).add()
+        Chain(self.graph, self._findings, model, target, named, profile).add()
 
     def _as_plan(self) -> Plan:
         return Plan(
-            variants=tuple(self._planned(variant) for variant in self._graph.variants),
+            variants=tuple(self._planned(variant) for variant in self.graph.variants),
             unreachable=tuple(self._findings.unreachable),
             problems=tuple(dict.fromkeys(self._findings.problems)),
             missing_tools=self._findings.missing_tools,
@@ -64,7 +68,7 @@ class Planner:
     def _planned(self, variant: VariantTasks) -> PlannedVariant:
         steps = []
         for key in (*variant.chain, variant.export, variant.verify):
-            task = self._graph.tasks[key]
+            task = self.graph.tasks[key]
             steps.append(
                 PlannedStep(
                     key=key,
@@ -94,7 +98,7 @@ def add_preparation(graph: Graph, model: ReadModel, *, allow_small: bool) -> Non
     sets: dict[str, str] = {}
     for role, path in paths.items():
         if path is not None and path.exists():
-            sets[role] = _add_set(graph, model, role, path, sets, allow_small=allow_small)
+            sets[role] = _add_set(graph, model, role, path, allow_small=allow_small)
     graph.sets[request.name] = sets
     tools = frontend(model.frontend).tools
     inputs = {"read": model.key, **sets}
@@ -103,18 +107,10 @@ def add_preparation(graph: Graph, model: ReadModel, *, allow_small: bool) -> Non
     graph.references[request.name] = graph.add(task)
 
 
-def _add_set(
-    graph: Graph,
-    model: ReadModel,
-    role: str,
-    path: Path,
-    before: dict[str, str],
-    *,
-    allow_small: bool,
-) -> str:
+def _add_set(graph: Graph, model: ReadModel, role: str, path: Path, *, allow_small: bool) -> str:
     config = {"path": str(path), "allow_small": allow_small}
     content = {"content": content_digest(path), "allow_small": allow_small}
-    inputs = {"read": model.key, **before}
+    inputs = {"read": model.key}
     key = step_key(TaskKind.INGEST, config=content, inputs=inputs)
     return graph.add(
         Task(key, TaskKind.INGEST, "", config, inputs, f"{role} set", model.request.name, ())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mobilesdk.errors import MobileSDKError, UsageError, WriteFailed
+from mobilesdk.errors import MobileSDKError, WriteFailed
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.job import LOG_NAME, Job, TaskKind
 from mobilesdk.pipeline.launch import Workers
@@ -63,8 +63,7 @@ def worker_count() -> int:
 class Schedule:
     """Runs tasks whose results are not in the cache.
 
-    A failed task fails those that need it, with the same error; the others finish. A fault in what
-    the caller gave for the only model ends all at once: nothing can be delivered then.
+    A failed task fails those that need it, with the same error; the others finish.
     """
 
     def __init__(
@@ -82,12 +81,7 @@ class Schedule:
         self._plugin_files = plugin_files
 
     def run(self, wanted: Iterable[str]) -> dict[str, MobileSDKError]:
-        """Make the wanted results; give the errors of those that could not be made.
-
-        Raises:
-            UsageError: An input of the only model cannot be used; what was running has been ended.
-        """
-        one_model = len({task.model for task in self._tasks.values()}) == 1
+        """Make the wanted results; give the errors of those that could not be made."""
         waiting = self._missing(wanted)
         failures: dict[str, MobileSDKError] = {}
         running: dict[Future[None], str] = {}
@@ -103,9 +97,7 @@ class Schedule:
                         error = future.exception()
                         if error is None:
                             continue
-                        if not isinstance(error, MobileSDKError) or (
-                            one_model and isinstance(error, UsageError)
-                        ):
+                        if not isinstance(error, MobileSDKError):
                             raise error
                         failures[key] = error
             except BaseException:

@@ -63,13 +63,11 @@ def _read(job: Job, context: StepContext) -> Model:
 
 
 def _ingest(job: Job, context: StepContext) -> None:
-    forbid = StoredSamples(job.inputs["calibration"]) if "calibration" in job.inputs else None
     ingest(
         Path(job.config["path"]),
         read_summary(job.inputs["read"]).contract,
         context.output,
         allow_small=job.config["allow_small"],
-        disjoint_from=forbid,
         report=context.report,
     )
 

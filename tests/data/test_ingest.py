@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from mobilesdk.core.contract import ImageInput, InputSpec
+from mobilesdk.data.checks import check_disjoint
 from mobilesdk.data.ingest import ingest
 from mobilesdk.data.source import open_samples
 from mobilesdk.data.stored import StoredSamples
@@ -18,7 +19,7 @@ def numbers(count=40, seed=0):
 
 @pytest.fixture
 def store(tmp_path, array_contract):
-    """Store an array as a set; later sets have to be disjoint from the one given."""
+    """Store an array as a set."""
     made = []
 
     def store(values, **options):
@@ -120,11 +121,11 @@ def test_a_tenth_may_repeat_but_no_more(store):
 
 def test_sets_that_share_a_sample_are_refused(store):
     calibration = store(numbers(seed=0))
-    assert len(store(numbers(seed=1), disjoint_from=calibration)) == 40
+    check_disjoint(store(numbers(seed=1)).index.samples, calibration.index.samples)
     evaluation = numbers(seed=1)
     evaluation[3] = numbers(seed=0)[17]
     with pytest.raises(InvalidDataset, match=r"1 sample\(s\).* sample 3 is the same as sample 17"):
-        store(evaluation, disjoint_from=calibration)
+        check_disjoint(store(evaluation).index.samples, calibration.index.samples)
 
 
 def test_the_same_pixels_in_another_file_are_found(make_folder, image_contract, tmp_path):
@@ -134,8 +135,9 @@ def test_the_same_pixels_in_another_file_are_found(make_folder, image_contract, 
     (tmp_path / "co").mkdir()
     (tmp_path / "eo").mkdir()
     stored = ingest(calibration, image_contract, tmp_path / "co")
+    against = ingest(evaluation, image_contract, tmp_path / "eo")
     with pytest.raises(InvalidDataset, match=r"copy\.bmp is the same as 004\.png"):
-        ingest(evaluation, image_contract, tmp_path / "eo", disjoint_from=stored)
+        check_disjoint(against.index.samples, stored.index.samples)
 
 
 def test_noise_is_refused_as_a_file_and_as_an_array(make_folder, image_contract, tmp_path, output):

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.conftest import LINEAR, PLUGINS
@@ -61,6 +62,52 @@ def test_every_problem_is_told_at_once(plan, command_line):
     assert "broken.toml:2" in problems
     assert "the evaluation set nowhere.npz does not exist" in problems
     assert "grid needs a calibration set; give --calibration" in problems
+
+
+def unusable(sets):
+    """Sets for the linear stand-in: what is told of each, and the values."""
+    values = np.load(sets / "evaluation.npz")["x"]
+    lost = values.copy()
+    lost[3, 2] = np.nan
+    return {
+        "sample 3 holds infinite values or NaN": {"x": lost},
+        "has the shape [40, 3], but the input is [1, 4]": {"x": values[:, :3]},
+        "lacks the input 'x'": {},
+        "'y', which is no input": {"y": values},
+        "is float64, but the input is float32": {"x": values.astype(float)},
+        "holds Python objects": {"x": np.array([{}] * 40)},
+        "is empty": {"x": values[:0]},
+        "There are 5 samples": {"x": values[:5]},
+    }
+
+
+def test_both_sets_are_checked_by_a_plan_and_told_together(build, command_line, sets):
+    tier = command_line.target("tier")
+    for told, arrays in unusable(sets).items():
+        np.savez(command_line.folder / "bad.npz", **arrays)
+        np.savez(command_line.folder / "flat.npz", x=np.ones((40, 4), np.float32))
+        given = [
+            *("--calibration", command_line.folder / "flat.npz"),
+            *("--evaluation", command_line.folder / "bad.npz"),
+        ]
+        result = command_line(*plan_arguments([tier]), *given)
+        assert result.code == 2, result.out
+        refused = build(tier, arguments=given)
+        assert refused.code == 2
+        for text in (" ".join(result.out.split()), refused.err):
+            assert "sample 0 is constant" in text
+            assert told in text
+    assert not (command_line.folder / "bundle").exists()
+
+
+def test_sets_that_share_samples_are_a_problem_of_the_plan(plan, command_line, sets):
+    tier = command_line.target("tier")
+    result = plan(tier, arguments=["--evaluation", sets / "calibration.npz"])
+    assert result.code == 2
+    (problem,) = result.json["problems"]
+    assert "40 sample(s) of the evaluation set are in the calibration set too" in problem
+    result = plan(tier, arguments=["--evaluation", sets / "evaluation.npz"])
+    assert (result.code, result.json["problems"]) == (0, [])
 
 
 def test_a_build_refuses_a_plan_with_problems(build, command_line):

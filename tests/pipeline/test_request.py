@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -151,27 +150,22 @@ def test_a_profile_for_a_target_that_does_not_exist_is_refused(command_line, set
     assert result.code == 1, result.err  # its own profile's budget of 1 byte
 
 
-def test_a_bad_set_of_one_model_leaves_the_others(command_line, sets, monkeypatch):
+def test_the_bad_sets_of_all_models_are_told_together(command_line, sets, monkeypatch):
     command_line.target("tier")
     np.savez(command_line.folder / "bad.npz", x=np.ones((40, 4), np.float32))
-    good = f'calibration = "{sets / "calibration.npz"}"\n'
     model = f'model = "{STAND_INS / "linear.py"}:build"\n'
-    targets = 'targets = ["tier.toml"]\n'
-    bad = f'[[models]]\nname = "bad"\n{model}calibration = "bad.npz"\n'
-    write(command_line.folder, f'{targets}{bad}[[models]]\nname = "good"\n{model}{good}')
-    result = build(command_line, monkeypatch)
-    assert result.code == 2, result.err
-    manifest = read_manifest(command_line.folder / "bundle")
-    assert [model.name for model in manifest.models] == ["good"]
-    assert len(manifest.models[0].variants) == 1
-    (failure,) = manifest.failures
-    assert (failure.model, failure.target, failure.code) == ("bad", "tier", "invalid-dataset")
-    assert not manifest.releasable
-
-    shutil.rmtree(command_line.folder / "bundle")
-    write(command_line.folder, targets + bad)
+    good = f'calibration = "{sets / "calibration.npz"}"\n'
+    bad = 'calibration = "bad.npz"\n'
+    models = [f'[[models]]\nname = "{name}"\n{model}' for name in ("first", "second", "third")]
+    write(
+        command_line.folder,
+        'targets = ["tier.toml"]\n' + models[0] + bad + models[1] + bad + models[2] + good,
+    )
     result = build(command_line, monkeypatch, "--json")
-    assert (result.code, result.json["error"]["code"]) == (2, "invalid-dataset")
+    assert result.code == 2, result.err
+    for name in ("first", "second"):
+        assert f"{name}: the calibration set" in result.err
+    assert "third" not in result.err
     assert not (command_line.folder / "bundle").exists()
 
 
