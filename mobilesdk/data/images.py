@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec
+from mobilesdk.data.folder import entries_below
 from mobilesdk.data.sample import Sample
 from mobilesdk.errors import InvalidDataset
 
@@ -47,11 +47,11 @@ class ImageFolder:
 
 
 def open_images(folder: Path, contract: Contract) -> ImageFolder:
-    """Find the images of a folder; hidden files are passed over.
+    """Find the images of a folder; hidden files are passed over, links are followed.
 
     Raises:
-        InvalidDataset: The model does not take one image and nothing else, or a link leads out of
-            the folder.
+        InvalidDataset: The model does not take one image and nothing else, or a link leads nowhere
+            or in a circle.
     """
     if len(contract.inputs) != 1:
         names = ", ".join(each.name for each in contract.inputs)
@@ -72,7 +72,7 @@ def open_images(folder: Path, contract: Contract) -> ImageFolder:
             f"The model takes {spec.shape[0]} images at once.",
             hint="give example inputs with a batch of 1.",
         )
-    return ImageFolder(folder, tuple(sorted(_files(folder))), spec)
+    return ImageFolder(folder, tuple(_files(folder)), spec)
 
 
 def image_of(spec: InputSpec) -> ImageInput:
@@ -94,24 +94,18 @@ def _lines_to_add(spec: InputSpec) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    root = folder.resolve()
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in [*folders, *names]:
-            path = Path(place, name)
-            if name.startswith("."):
-                continue
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise InvalidDataset(
-                    f"{path} is a link that leads out of the folder.",
-                    hint="copy the images into the folder.",
-                )
-            if path.is_symlink() and path.is_dir():
-                raise InvalidDataset(
-                    f"{path} is a link to a folder.", hint="give the folder that it leads to."
-                )
-            if not path.is_dir():
-                yield path
+    for path in entries_below(folder):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if path.is_dir():
+            raise InvalidDataset(
+                f"{path} is a link to a folder that it lies in.", hint="remove the link."
+            )
+        if not path.exists():
+            raise InvalidDataset(
+                f"{path} is a link that leads nowhere.", hint="mend the link, or remove it."
+            )
+        yield path
 
 
 def _read(path: Path, name: str) -> Image.Image:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilesdk.bundle.canonical import files_below, sha256_file, sha256_json
+from mobilesdk.data.folder import entries_below
 from mobilesdk.pipeline.job import SEED, THREADS, TaskKind
 from mobilesdk.plugins import Kind, Tool, source_path
 
@@ -45,7 +46,6 @@ def _digest_of_layer(name: str) -> str:
     return digest.hexdigest()
 
 
-@cache
 def source_digest(kind: TaskKind, plugin_kind: Kind | None, plugin: str) -> str:
     """Give the digest of the code that a step may run: its plug-in and the layers below."""
     parts = {name: _digest_of_layer(name) for name in _LAYERS[kind]}
@@ -123,9 +123,13 @@ def step_key(
 def content_digest(path: Path) -> str:
     """Give the digest of a data set's files: names and bytes, not the place they lie in.
 
-    A link counts as the file that it leads to, as it does for what reads the set.
+    A link counts as what it leads to, as it does for what reads the set; one that leads nowhere
+    counts by its name.
     """
     if path.is_file():
         return sha256_file(path)
-    files = sorted(item for item in path.rglob("*") if item.is_file())
-    return sha256_json({item.relative_to(path).as_posix(): sha256_file(item) for item in files})
+    digests = {
+        item.relative_to(path).as_posix(): sha256_file(item) if item.is_file() else None
+        for item in entries_below(path)
+    }
+    return sha256_json(digests)
