@@ -160,7 +160,7 @@ def inspect(
     from mobilesdk.pipeline.verification import runtime_for
     from mobilesdk.plugins import runtime
 
-    _add_plugins(plugins)
+    _use_plugins(plugins)
     path = _artifact(artifact, target)
     return runtime(runtime_for(path)).inspect(path)
 
@@ -259,7 +259,7 @@ def verify(
     from mobilesdk.bundle.manifest import MANIFEST_NAME
     from mobilesdk.pipeline.verification import verify_bundle, verify_foreign
 
-    _add_plugins(plugins)
+    _use_plugins(plugins)
     place = Path(path)
     files = tuple(Path(plugin).resolve() for plugin in plugins)
     if (place / MANIFEST_NAME).exists():
@@ -318,7 +318,7 @@ def _request(
     from mobilesdk.pipeline.request import PROJECT_FILE, BuildRequest, read_project, single
     from mobilesdk.targets import load_targets
 
-    _add_plugins(plugins)
+    _use_plugins(plugins)
     names = tuple(str(target) for target in targets)
     others: tuple[str, ...] = ()
     if model is None:
@@ -348,11 +348,10 @@ def _request(
     )
 
 
-def _add_plugins(plugins: Iterable[PathLike]) -> None:
-    from mobilesdk.plugins import add_file
+def _use_plugins(plugins: Iterable[PathLike]) -> None:
+    from mobilesdk.plugins import use_files
 
-    for path in plugins:
-        add_file(Path(path))
+    use_files(Path(path) for path in plugins)
 
 
 def _artifact(path: PathLike, target: str | None) -> Path:
@@ -369,7 +368,7 @@ def _artifact(path: PathLike, target: str | None) -> Path:
 def _inspector(plugins: Sequence[PathLike], listener: Listener | None) -> Iterator[Inspector]:
     from mobilesdk.pipeline.inspection import Inspector
 
-    _add_plugins(plugins)
+    _use_plugins(plugins)
     files = tuple(Path(plugin).resolve() for plugin in plugins)
     with _cache() as store:
         yield Inspector(store, _workers(), listener or _ignore, files)

@@ -23,6 +23,7 @@ from mobilesdk.plugins.discovery import (
     names,
     runtime,
     source_path,
+    use_files,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "names",
     "runtime",
     "source_path",
+    "use_files",
 ]

@@ -6,14 +6,24 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import traceback
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+from mobilesdk.core.step import StepConfig
 from mobilesdk.errors import UnknownName, UsageError
-from mobilesdk.plugins.contract import PLUGIN_API, Compressor, Exporter, Frontend, Runtime
+from mobilesdk.plugins.contract import (
+    PLUGIN_API,
+    Compressor,
+    Exporter,
+    ExportOptions,
+    Frontend,
+    Runtime,
+)
 
 
 class Kind(StrEnum):
@@ -36,7 +46,14 @@ _CONTRACTS: dict[Kind, type] = {
     Kind.EXPORTERS: Exporter,
     Kind.RUNTIMES: Runtime,
 }
+_SETTINGS: dict[Kind, tuple[str, type]] = {
+    Kind.COMPRESSORS: ("config", StepConfig),
+    Kind.EXPORTERS: ("options", ExportOptions),
+}
+"""The member that holds the class of a plug-in's settings, and the base of that class."""
+
 _files: dict[tuple[Kind, str], Path] = {}
+_of_call: set[tuple[Kind, str]] = set()
 _loaded: dict[tuple[Kind, str], object] = {}
 
 
@@ -78,14 +95,40 @@ def names(kind: Kind) -> list[str]:
 
 
 def add_file(path: Path) -> None:
-    """Register a plug-in from a file (``--plugin``); its parent folder's name is its kind.
+    """Register a plug-in from a file for this process; its parent folder's name is its kind.
+
+    A file that is registered again is loaded anew.
 
     Args:
         path: ``…/<kind>/<name>.py``, e.g. ``plugins/compressors/my_method.py``.
 
     Raises:
-        UsageError: The file does not exist, or its folder is not named after a kind.
+        UsageError: The file does not exist, its folder is not named after a kind, or another file
+            has its name.
     """
+    _of_call.discard(_add(path))
+
+
+def use_files(paths: Iterable[Path]) -> None:
+    """Register the files of one call (``--plugin``) in place of those of the call before.
+
+    Files that `add_file` registered stay.
+
+    Raises:
+        UsageError: As `add_file`.
+    """
+    for key in _of_call:
+        _files.pop(key, None)
+        _loaded.pop(key, None)
+    _of_call.clear()
+    stay = set(_files)
+    for path in paths:
+        key = _add(path)
+        if key not in stay:
+            _of_call.add(key)
+
+
+def _add(path: Path) -> tuple[Kind, str]:
     path = path.resolve()
     kinds = [kind.value for kind in Kind]
     if not path.is_file() or path.suffix != ".py":
@@ -95,7 +138,15 @@ def add_file(path: Path) -> None:
             f"{path} lies in a folder named {path.parent.name!r}.",
             hint=f"put it into a folder named after its kind: {', '.join(kinds)}.",
         )
-    _files[Kind(path.parent.name), path.stem] = path
+    key = Kind(path.parent.name), path.stem
+    if _files.get(key, path) != path:
+        raise UsageError(
+            f"Two {key[0].value} are named {path.stem!r}: {_files[key]} and {path}.",
+            hint="rename or remove one of them.",
+        )
+    _files[key] = path
+    _loaded.pop(key, None)
+    return key
 
 
 def source_path(kind: Kind, name: str) -> Path:
@@ -118,6 +169,19 @@ def _find(kind: Kind, name: str) -> str | Path:
 
 def _import(kind: Kind, name: str) -> ModuleType:
     source = _find(kind, name)
+    try:
+        return _module(kind, name, source)
+    except (Exception, SystemExit) as error:
+        if isinstance(source, str) and source.startswith("mobilesdk."):
+            raise  # a bug of ours
+        raise UsageError(
+            f"The {kind.noun} {name!r} cannot be imported: {_place(error, source)}: "
+            f"{type(error).__name__}: {getattr(error, 'msg', error)}.",
+            hint="correct the plug-in; its module has to import without its toolchain.",
+        ) from error
+
+
+def _module(kind: Kind, name: str, source: str | Path) -> ModuleType:
     if isinstance(source, str):
         return importlib.import_module(source)
     spec = importlib.util.spec_from_file_location(f"mobilesdk_plugin_{kind.value}_{name}", source)
@@ -126,6 +190,18 @@ def _import(kind: Kind, name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _place(error: BaseException, source: str | Path) -> str:
+    """Tell where an import failed: the last line of the plug-in's own file that ran."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(source)
+    ]
+    return f"{source}:{lines[-1]}" if lines else str(source)
 
 
 def _load(kind: Kind, name: str) -> object:
@@ -149,8 +225,21 @@ def _load(kind: Kind, name: str) -> object:
                 f"The {kind.noun} {name!r} lacks {', '.join(missing)} in PLUGIN.",
                 hint=f"see mobilesdk.plugins.{expected.__name__}.",
             )
+        _check_settings(kind, name, plugin)
         _loaded[kind, name] = plugin
     return _loaded[kind, name]
+
+
+def _check_settings(kind: Kind, name: str, plugin: object) -> None:
+    if kind not in _SETTINGS:
+        return
+    member, base = _SETTINGS[kind]
+    found = getattr(plugin, member)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UsageError(
+            f"The {kind.noun} {name!r} has {member} = {found!r} ({source_path(kind, name)}).",
+            hint=f"give a subclass of mobilesdk's {base.__name__}.",
+        )
 
 
 def frontend(name: str) -> Frontend:
