@@ -185,7 +185,7 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     for column in ("toolchain", "version", "install with"):
         table.add_column(column)
     for tool in diagnosis.tools:
-        version = tool.version or "[red]missing[/]"
+        version = tool.version or ("[red]missing[/]" if tool.needed else "[dim]not installed[/]")
         table.add_row(tool.distribution, version, "" if tool.version else escape(tool.install))
     out.print(table)
     colours = {"broken": "red", "untested": "yellow", "avoided": "dim"}

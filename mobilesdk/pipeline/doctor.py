@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from mobilesdk.errors import ToolchainMissing
 from mobilesdk.pipeline.keys import version_of
 from mobilesdk.plugins import Kind, Tool, compressor, exporter, frontend, names, runtime
 
+_DISTRIBUTION = "mobilesdk"
 _RULES = Path(__file__).with_name("known_bad.toml")
 
 
@@ -30,16 +32,18 @@ class Rule(Frozen):
 
 
 class ToolState(Frozen):
-    """One toolchain as found.
+    """One distribution as found.
 
     Attributes:
         version: Installed version; ``None`` if it is missing.
-        install: The line that installs it.
+        install: The line that installs it; empty if no extra does.
+        needed: Whether a plug-in needs it; the others are in an extra or a known combination.
     """
 
     distribution: str
     version: str | None
     install: str
+    needed: bool
 
 
 class Diagnosis(Frozen):
@@ -55,8 +59,8 @@ class Diagnosis(Frozen):
 
     @property
     def healthy(self) -> bool:
-        """Whether every toolchain is there and no combination is broken."""
-        return all(tool.version for tool in self.tools) and not any(
+        """Whether all that plug-ins need is there and no combination is broken."""
+        return all(tool.version for tool in self.tools if tool.needed) and not any(
             rule.level == "broken" for rule in self.rules
         )
 
@@ -97,19 +101,34 @@ def install_line(tools: Iterable[Tool]) -> str:
 
 
 def diagnose() -> Diagnosis:
-    """Look at every toolchain; nothing is imported."""
+    """Look at all that plug-ins need, extras install and rules name; nothing is imported."""
+    needed = {tool.distribution: tool for tool in all_tools()}
+    by_extra = {tool.distribution: tool for tool in _tools_of_extras()} | needed
+    ruled = {Requirement(text).name for rule in rules() for text in rule.when}
     return Diagnosis(
         python=platform.python_version(),
         tools=tuple(
             ToolState(
-                distribution=tool.distribution,
-                version=version_of(tool.distribution),
-                install=install_line([tool]),
+                distribution=name,
+                version=version_of(name),
+                install=install_line([by_extra[name]]) if name in by_extra else "",
+                needed=name in needed,
             )
-            for tool in all_tools()
+            for name in sorted({*by_extra, *ruled})
         ),
         rules=holding_rules(),
     )
+
+
+def _tools_of_extras() -> Iterator[Tool]:
+    """Give what the extras of mobilesdk install, each with an extra that does."""
+    metadata = importlib.metadata.metadata(_DISTRIBUTION)
+    requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist") or []]
+    for extra in metadata.get_all("Provides-Extra") or []:
+        for requirement in requirements:
+            marker = requirement.marker
+            if extra != "all" and marker is not None and marker.evaluate({"extra": extra}):
+                yield Tool(distribution=requirement.name, extra=extra)
 
 
 def require(tools: Iterable[Tool]) -> None:

@@ -1,5 +1,7 @@
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -8,6 +10,7 @@ from mobilesdk.errors import ToolchainMissing
 from mobilesdk.pipeline import doctor
 from mobilesdk.plugins import Tool
 
+REPOSITORY = Path(__file__).parents[2]
 HOLDS = {
     "numpy-2.4-with-coremltools-9": {"coremltools": "9.0", "numpy": "2.4.1"},
     "numpy-1-with-executorch": {"executorch": "1.5.1", "numpy": "1.26.4"},
@@ -92,6 +95,23 @@ def test_a_diagnosis_is_healthy_when_all_is_there_and_nothing_is_broken(monkeypa
     assert doctor.diagnose().healthy  # untested is no fault
     installed({})
     assert not doctor.diagnose().healthy
+
+
+def test_all_of_the_extras_and_of_the_rules_is_listed(installed):
+    installed({tool.distribution: "1" for tool in doctor.all_tools()})
+    found = doctor.diagnose()
+    tools = {tool.distribution: tool for tool in found.tools}
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for requirement in (Requirement(text) for texts in extras.values() for text in texts):
+        assert requirement.name == "mobilesdk" or tools[requirement.name].install
+    for requirement in (Requirement(text) for rule in doctor.rules() for text in rule.when):
+        assert requirement.name in tools
+    assert tools["tensorflow-cpu"].install == "pip install 'mobilesdk[tensorflow]'"
+    assert not tools["tensorflow-cpu"].needed
+    assert tools["coremltools"].needed
+    assert found.healthy  # nothing needs TensorFlow
 
 
 @pytest.mark.slow
