@@ -121,6 +121,44 @@ class Pooled(nn.Module):
         )
 
 
+class UsedSum(nn.Module):
+    """A sum that is an output, and that the last op takes too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(32, 32)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.inner(x) + x
+        return hidden, self.head(hidden)
+
+
+class UsedLinear(nn.Module):
+    """What a linear layer gives as an output, and twice as an operand of the last op."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(32, 32, bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.inner(x)
+        return hidden, hidden * hidden
+
+
+class UsedConvolution(nn.Module):
+    """What a convolution gives as an output, and as the input of the next one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 4, 3, padding=1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.first(image)
+        return hidden, self.second(hidden)
+
+
 class Antialias(nn.Module):
     """Resizing that LiteRT has not."""
 
@@ -162,6 +200,9 @@ CASES = {
     "transposed": Case(Transposed, ((1, 3, 5, 5),), {"conv_transpose": INT8}),
     "pooled": Case(Pooled, IMAGE),
     "pooled_static": Case(Pooled, IMAGE, ALL_INT8, STATIC),
+    "used_sum": Case(UsedSum, ((1, 32),), ALL_INT8, STATIC),
+    "used_linear": Case(UsedLinear, ((1, 32),), ALL_INT8, STATIC),
+    "used_convolution": Case(UsedConvolution, IMAGE, ALL_INT8, STATIC),
     "antialias": Case(Antialias, IMAGE),
     "mutable": Case(Counter, ((1, 4),)),
 }

@@ -42,6 +42,9 @@ EXPORTED = {
     "transposed": 90,
     "pooled": 90,
     "pooled_static": 30,
+    "used_sum": 25,
+    "used_linear": 25,
+    "used_convolution": 25,
 }
 REFUSED = {
     "antialias": ("conversion-failed", "antialiasing"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mobilesdk.errors import CompressionIncomplete
 from mobilesdk.lowering.litert.interpreter import ObservedInterpreter
+from mobilesdk.lowering.litert.used_outputs import rewire_integer_ops
 from mobilesdk.numerics.ranges import RangeObserver
 
 Ranges = dict[str, dict[str, NDArray[np.float32]]]
@@ -71,4 +72,4 @@ def quantize(content: bytes, recipe: list[dict[str, Any]], ranges: Ranges | None
             f"ai-edge-quantizer cannot store the planned schemes: {error}",
             hint="choose int8 per channel for the weights that it names.",
         ) from error
-    return bytes(result.quantized_model)
+    return rewire_integer_ops(bytes(result.quantized_model))
