@@ -7,8 +7,6 @@ from typing import Any
 from mobilesdk.core.form import Needs
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig
-from mobilesdk.errors import ToolchainMissing
-from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import step_key
 from mobilesdk.pipeline.reading import ReadModel
@@ -48,7 +46,7 @@ class Chain:
         request = self._check_steps(steps)
         self._check_export(request)
         if self._findings.explicit or not self._reasons:
-            self._check_tools()
+            self._findings.tools.extend(self._tools)
         if self._reasons:
             name = self._model.request.name
             self._findings.refuse(name, self._target.id, self._reasons)
@@ -108,12 +106,6 @@ class Chain:
             )
             if problem not in self._findings.problems:
                 self._findings.problems.append(problem)
-
-    def _check_tools(self) -> None:
-        try:
-            require(self._tools)
-        except ToolchainMissing as error:
-            self._findings.missing_tools[error.message] = error.hint
 
     def _overrides(self) -> tuple[str, ...]:
         """Name what the project changed: each limit, then the profile.

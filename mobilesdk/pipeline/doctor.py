@@ -95,9 +95,18 @@ def all_tools() -> tuple[Tool, ...]:
 
 
 def install_line(tools: Iterable[Tool]) -> str:
-    """Give the line that installs the toolchains."""
-    extras = ",".join(sorted({tool.extra for tool in tools}))
-    return f"pip install 'mobilesdk[{extras}]'"
+    """Give the line that installs the toolchains, without extras that others of it hold."""
+    extras = {tool.extra for tool in tools}
+    held = {extra: set[str]() for extra in extras}
+    for tool in _tools_of_extras():
+        if tool.extra in extras:
+            held[tool.extra].add(tool.distribution)
+    chosen = {
+        each
+        for each in extras
+        if not (held[each] and any(held[each] < held[other] for other in extras))
+    }
+    return f"pip install 'mobilesdk[{','.join(sorted(chosen))}]'"
 
 
 def diagnose() -> Diagnosis:
@@ -137,14 +146,25 @@ def require(tools: Iterable[Tool]) -> None:
     Raises:
         ToolchainMissing: One is not, with the line that mends it.
     """
+    faults = tool_faults(tools)
+    if faults:
+        raise ToolchainMissing(" ".join(faults), hint="; ".join(faults.values()))
+
+
+def tool_faults(tools: Iterable[Tool]) -> dict[str, str]:
+    """Give what is wrong with toolchains: all that are missing as one, then what is broken.
+
+    Returns:
+        What is wrong → the line that mends it.
+    """
     wanted = {tool.distribution: tool for tool in tools}
     missing = [tool for name, tool in sorted(wanted.items()) if version_of(name) is None]
+    faults = {}
     if missing:
-        raise ToolchainMissing(
-            f"Not installed: {', '.join(tool.distribution for tool in missing)}.",
-            hint=install_line(missing),
-        )
+        names_of_missing = ", ".join(tool.distribution for tool in missing)
+        faults[f"Not installed: {names_of_missing}."] = install_line(missing)
     for rule in holding_rules():
         concerned = {Requirement(text).name for text in rule.when} & set(wanted)
         if rule.level == "broken" and concerned:
-            raise ToolchainMissing(f"{', '.join(rule.when)}: {rule.what}", hint=rule.fix)
+            faults[f"{', '.join(rule.when)}: {rule.what}"] = rule.fix
+    return faults

@@ -10,6 +10,7 @@ from mobilesdk.core.plan import Plan, PlannedStep, PlannedVariant
 from mobilesdk.errors import UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.chain import Chain
+from mobilesdk.pipeline.doctor import tool_faults
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import content_digest, step_key
 from mobilesdk.pipeline.preflight import Preflight
@@ -39,10 +40,11 @@ class Planner:
     def plan(self, before: Preflight) -> Plan:
         """Give the plan, with every problem that was found; add its tasks to the graph."""
         self._findings.problems.extend(before.problems)
+        self._findings.tools.extend(before.tools)
         for model in self._models:
             for target, beside in before.targets:
                 self._add_variant(model, target, beside)
-        if not self.graph.variants and not self._findings.any:
+        if not self.graph.variants and not self._findings.problems:
             self._findings.problems.append("no target is in reach of any model")
         return self._as_plan()
 
@@ -62,7 +64,7 @@ class Planner:
             variants=tuple(self._planned(variant) for variant in self.graph.variants),
             unreachable=tuple(self._findings.unreachable),
             problems=tuple(dict.fromkeys(self._findings.problems)),
-            missing_tools=self._findings.missing_tools,
+            missing_tools=tool_faults(self._findings.tools),
         )
 
     def _planned(self, variant: VariantTasks) -> PlannedVariant:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from mobilesdk.errors import (
     InvalidTarget,
     MobileSDKError,
     OutputExists,
-    ToolchainMissing,
     UsageError,
     WriteFailed,
     suggest,
 )
-from mobilesdk.pipeline.doctor import require
+from mobilesdk.pipeline.doctor import tool_faults
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest, frontend_for
 from mobilesdk.plugins import Tool, compressor, exporter, frontend, runtime
 from mobilesdk.targets import (
@@ -41,18 +39,22 @@ class Preflight:
     Attributes:
         targets: Each with the folder of its file; the highest priority first.
         errors: What speaks against the request, apart from missing toolchains; each once.
-        missing_tools: Of the frontends and of the targets asked for by name, each with the line
-            that installs it.
+        tools: Of the frontends, and of the targets asked for by name.
     """
 
     targets: list[tuple[Target, Path]] = field(default_factory=list)
     errors: list[MobileSDKError] = field(default_factory=list)
-    missing_tools: dict[str, str] = field(default_factory=dict)
+    tools: list[Tool] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
         """Whether nothing speaks against the request so far."""
         return not self.errors and not self.missing_tools
+
+    @property
+    def missing_tools(self) -> dict[str, str]:
+        """Toolchains that are missing or known not to work, with the line that mends that."""
+        return tool_faults(self.tools)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -63,13 +65,6 @@ class Preflight:
         """Add an error, unless it is known."""
         if problem(error) not in self.problems:
             self.errors.append(error)
-
-    def need(self, tools: Iterable[Tool]) -> None:
-        """Note toolchains that are missing or known not to work."""
-        try:
-            require(tools)
-        except ToolchainMissing as error:
-            self.missing_tools[error.message] = error.hint
 
 
 def problem(error: MobileSDKError) -> str:
@@ -84,6 +79,10 @@ def preflight(request: BuildRequest) -> Preflight:
     for model in request.models:
         _check_model(model, request, found)
         _check_profiles(model, request, found)
+    if request.targets or found.missing_tools:  # who has to install something installs it all
+        for target, _ in found.targets:
+            name = target.export.format
+            found.tools.extend([*exporter(name).tools, *runtime(name).tools])
     return found
 
 
@@ -141,9 +140,6 @@ def _find_targets(request: BuildRequest, found: Preflight) -> None:
     for target, beside in found.targets:
         for profile in target.profiles.named().values():
             _check_profile(profile, target, beside, found)
-        if request.targets:
-            name = target.export.format
-            found.need([*exporter(name).tools, *runtime(name).tools])
 
 
 def _check_model(model: ModelRequest, request: BuildRequest, found: Preflight) -> None:
@@ -153,7 +149,7 @@ def _check_model(model: ModelRequest, request: BuildRequest, found: Preflight) -
             InvalidModel(f"There is no file {source}.", hint="check the path before the colon.")
         )
     try:
-        found.need(frontend(frontend_for(model.reference)).tools)
+        found.tools.extend(frontend(frontend_for(model.reference)).tools)
     except InvalidModel as error:
         found.note(error)
     for missing in missing_sets(model):

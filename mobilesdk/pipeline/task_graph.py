@@ -62,17 +62,13 @@ class Findings:
 
     Attributes:
         explicit: Whether targets were asked for by name: then one out of reach is a problem.
+        tools: What the build needs.
     """
 
     explicit: bool
     problems: list[str] = field(default_factory=list)
-    missing_tools: dict[str, str] = field(default_factory=dict)
+    tools: list[Tool] = field(default_factory=list)
     unreachable: list[Unreachable] = field(default_factory=list)
-
-    @property
-    def any(self) -> bool:
-        """Whether something speaks against the build."""
-        return bool(self.problems or self.missing_tools)
 
     def refuse(self, model: str, target: str, reasons: list[str]) -> None:
         """Note why a target cannot be reached."""

@@ -79,6 +79,15 @@ def test_a_missing_tool_comes_with_the_line_that_installs_it(installed):
     assert caught.value.exit_code == 3
 
 
+def test_an_extra_that_another_one_holds_is_not_named():
+    def line(*extras):
+        return doctor.install_line(Tool(distribution=each, extra=each) for each in extras)
+
+    assert line("torch") == "pip install 'mobilesdk[torch]'"
+    assert line("litert", "torch", "coreml") == "pip install 'mobilesdk[coreml,litert]'"
+    assert line("torch", "tensorflow", "own") == "pip install 'mobilesdk[own,tensorflow,torch]'"
+
+
 def test_a_broken_combination_is_refused_only_where_it_matters(installed):
     installed({"coremltools": "9.0", "numpy": "2.4.1", "litert-torch": "0.10.0"})
     with pytest.raises(ToolchainMissing, match=r"numpy>=2\.4") as caught:

@@ -103,6 +103,17 @@ def test_a_toolchain_that_a_named_target_lacks_is_told_before_the_model_is_read(
     assert "pip install 'mobilesdk[litert]'" in result.err
 
 
+def test_all_toolchains_that_are_missing_are_told_in_one_line(build, fresh, monkeypatch):
+    from mobilesdk.pipeline import doctor
+
+    monkeypatch.setattr(doctor, "version_of", lambda name: None)
+    told = "pip install 'mobilesdk[coreml,executorch,litert]'"
+    result = build(model=fresh)  # for the shipped targets
+    assert result.code == 3
+    assert f"Fix: {told}\n" in result.err
+    assert build("apple-ane", "android-npu", model=fresh).err.count("pip install") == 1
+
+
 def test_a_profile_that_a_project_chooses_is_looked_for(fresh, command_line, monkeypatch):
     command_line.target("tier")
     (command_line.folder / "mobilesdk.toml").write_text(
