@@ -36,6 +36,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar, Self
 
+_NEXT_PROBLEM = "\n  - "
+
 
 @dataclass(frozen=True)
 class VariantFailure:
@@ -157,7 +159,14 @@ class PlanRefused(UsageError):
     def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
         self.problems = tuple(problems)
         lines = [f"The plan has {len(self.problems)} problem(s):"]
-        super().__init__("\n  - ".join([*lines, *self.problems]), hint=hint)
+        super().__init__(_NEXT_PROBLEM.join([*lines, *self.problems]), hint=hint)
+
+    @classmethod
+    def restore(cls, message: str, hint: str) -> Self:
+        """Make the error again, with the problems that its message lists."""
+        error = super().restore(message, hint)
+        error.problems = tuple(message.split(_NEXT_PROBLEM)[1:]) or (message,)
+        return error
 
 
 class CheckFailed(MobileSDKError):

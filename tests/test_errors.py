@@ -120,3 +120,10 @@ def test_an_unknown_name_gets_the_nearest_one_and_all_others_sorted() -> None:
 )
 def test_a_suggestion_names_what_is_near(name: str, known: list[str], text: str) -> None:
     assert suggest(name, known) == text
+
+
+def test_a_refused_plan_has_its_problems_again() -> None:
+    made = PlanRefused(["one.", "two."], hint="look")
+    again = PlanRefused.restore(made.message, made.hint)
+    assert (again.problems, str(again)) == (made.problems, str(made))
+    assert PlanRefused.restore("another text", "").problems == ("another text",)

@@ -31,6 +31,7 @@ def command(
     from mobilesdk.errors import MobileSDKError
     from mobilesdk.report.junit import error_xml, junit_xml
 
+    _check_junit(junit)
     try:
         with BuildProgress() as progress:
             result = api.build(
@@ -51,3 +52,12 @@ def command(
     else:
         print_result(result)
     return result.exit_code
+
+
+def _check_junit(path: Path | None) -> None:
+    """Look, before hours of work, whether the file has a folder to stand in."""
+    from mobilesdk.errors import UsageError
+
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        what = f"{path} is a folder" if path.is_dir() else f"There is no folder {path.parent}"
+        raise UsageError(f"{what}.", hint="make the folder of --junit, or name another file.")

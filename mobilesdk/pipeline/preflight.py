@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import errno
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 
     Raises:
         OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
-        WriteFailed: There is no permission to write there.
+        WriteFailed: No folder can be made there.
     """
     if output.exists() and not overwrite:
         raise OutputExists(
@@ -116,10 +117,21 @@ def check_output(output: Path, *, overwrite: bool) -> None:
             f"{output} is no bundle, so it is not replaced.", hint="name another folder."
         )
     folder = next(place for place in output.absolute().parents if place.exists())
-    if not os.access(folder, os.W_OK) or not folder.is_dir():
+    try:
+        Path(tempfile.mkdtemp(dir=folder, prefix=f".{output.name}-")).rmdir()
+    except OSError as error:
         raise WriteFailed(
-            f"{output} cannot be written: {folder} is read-only.", hint="name another folder."
-        )
+            f"{output} cannot be written: {folder} {_reason(folder, error)}.",
+            hint="name another folder.",
+        ) from error
+
+
+def _reason(folder: Path, error: OSError) -> str:
+    if not folder.is_dir():
+        return "is no folder"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "is read-only"
+    return f"takes no folder ({error.strerror})"
 
 
 def _find_targets(request: BuildRequest, found: Preflight) -> None:

@@ -10,7 +10,7 @@ from mobilesdk.bundle.manifest import resolve as resolve_in
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.parity import OutputParity
-from mobilesdk.errors import FileRejected, UnknownName
+from mobilesdk.errors import FileRejected, UnknownName, UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.check import Check
 from mobilesdk.pipeline.claims import check_claims
@@ -57,8 +57,17 @@ def runtime_for(path: Path) -> str:
     """Give the name of the runtime that reads an artifact, by its suffix.
 
     Raises:
+        FileRejected: It is a bundle with a damaged or hostile manifest.
         UnknownName: None does.
+        UsageError: It is a bundle, which holds artifacts.
     """
+    if (path / MANIFEST_NAME).exists():
+        models = read_manifest(path).models
+        targets = sorted({variant.target for model in models for variant in model.variants})
+        raise UsageError(
+            f"{path} is a bundle, no artifact.",
+            hint=f"give --target; this bundle has: {', '.join(targets) or 'none'}.",
+        )
     suffixes = {runtime(name).suffix: name for name in names(Kind.RUNTIMES)}
     if path.suffix not in suffixes:
         raise UnknownName("artifact suffix", path.suffix, suffixes)
