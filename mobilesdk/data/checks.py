@@ -53,7 +53,7 @@ def check_count(count: int, *, allow_small: bool) -> None:
     """
     if count < SMALLEST_COUNT and not allow_small:
         raise InvalidDataset(
-            f"There are {count} samples; ranges and figures need at least {SMALLEST_COUNT}.",
+            f"There are only {count} sample(s); ranges and figures need at least {SMALLEST_COUNT}.",
             hint="add samples, or pass --allow-small-calibration if you accept worse ones.",
         )
 

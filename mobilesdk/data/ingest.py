@@ -43,9 +43,9 @@ def ingest(
         WriteFailed: The file system refused a write.
     """
     source = open_samples(path, contract)
-    check_count(len(source), allow_small=allow_small)
     try:
         records = _store(source, contract.inputs, output, report)
+        check_count(len(records), allow_small=allow_small)
         check_duplicates(records)
         index = SampleIndex(
             kind=source.kind,

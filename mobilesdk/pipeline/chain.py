@@ -102,7 +102,8 @@ class Chain:
     def _check_set(self, who: str) -> None:
         if "calibration" not in self._sets and self._model.request.calibration is None:
             problem = (
-                f"{self._model.request.name}: {who} needs a calibration set; give --calibration"
+                f"{self._model.request.name} for {self._target.id}: {who} needs a calibration set; "
+                "give --calibration"
             )
             if problem not in self._findings.problems:
                 self._findings.problems.append(problem)

@@ -64,7 +64,7 @@ def test_samples_can_be_read_again_and_not_written(store):
 
 
 def test_few_samples_need_a_permission(store):
-    with pytest.raises(InvalidDataset, match="31 samples") as caught:
+    with pytest.raises(InvalidDataset, match=r"only 31 sample\(s\)") as caught:
         store(numbers(31))
     assert "--allow-small-calibration" in caught.value.hint
     assert len(store(numbers(31), allow_small=True)) == 31
@@ -195,6 +195,15 @@ def test_arrays_of_pixels_have_to_be_prepared(
 
 def test_random_numbers_are_no_noise_where_the_input_is_no_image(store):
     assert len(store(numbers())) == 40
+
+
+def test_a_file_that_is_no_image_is_told_before_the_number_of_samples(
+    tmp_path, image_contract, output
+):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("no image")
+    with pytest.raises(InvalidDataset, match=r"a\.jpg is not an image"):
+        ingest(tmp_path / "photos", image_contract, output)
 
 
 def test_an_empty_folder_is_refused(tmp_path, image_contract, output):

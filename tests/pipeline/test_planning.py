@@ -61,7 +61,7 @@ def test_every_problem_is_told_at_once(plan, command_line):
     assert "did you mean 'apple-ane'?" in problems
     assert "broken.toml:2" in problems
     assert "the evaluation set nowhere.npz does not exist" in problems
-    assert "grid needs a calibration set; give --calibration" in problems
+    assert "linear for twice: grid needs a calibration set; give --calibration" in problems
 
 
 def unusable(sets):
@@ -77,7 +77,7 @@ def unusable(sets):
         "is float64, but the input is float32": {"x": values.astype(float)},
         "holds Python objects": {"x": np.array([{}] * 40)},
         "is empty": {"x": values[:0]},
-        "There are 5 samples": {"x": values[:5]},
+        "There are only 5 sample(s)": {"x": values[:5]},
     }
 
 
