@@ -168,11 +168,12 @@ def _check_model(model: ModelRequest, request: BuildRequest, found: Preflight) -
         found.note(missing)
     if model.calibration is None and request.targets:
         for target, beside in found.targets:
-            if _always_calibrates(target, beside):
+            methods = _methods_that_calibrate(target, beside)
+            if methods:
                 found.note(
                     InvalidDataset(
-                        f"{model.name} for {target.id}: every profile of the target needs a "
-                        "calibration set.",
+                        f"{model.name} for {target.id}: {', '.join(methods)} needs a calibration "
+                        "set, in every profile of the target.",
                         hint="give --calibration.",
                     )
                 )
@@ -195,18 +196,22 @@ def _check_profiles(model: ModelRequest, request: BuildRequest, found: Preflight
             _check_profile(model.profiles[target.id], target, beside, found)
 
 
-def _always_calibrates(target: Target, beside: Path) -> bool:
-    """Tell whether each family of models that a target takes needs a calibration set."""
+def _methods_that_calibrate(target: Target, beside: Path) -> list[str]:
+    """Name what needs a calibration set, if something does in each profile of a target."""
     try:
         profiles = [load_profile(name, beside) for name in target.profiles.named().values()]
     except UsageError:
-        return False  # a fault that is noted elsewhere
-    return bool(profiles) and all(_calibrates(profile) for profile in profiles)
+        return []  # a fault that is noted elsewhere
+    found = [_calibrating(profile) for profile in profiles]
+    return sorted({method for methods in found for method in methods}) if all(found) else []
 
 
-def _calibrates(profile: Profile) -> bool:
-    steps = [(compressor(step.method), step.typed_config()) for step in profile.compress]
-    return any(plugin.needs(config) is not Needs.NONE for plugin, config in steps)
+def _calibrating(profile: Profile) -> list[str]:
+    return [
+        step.method
+        for step in profile.compress
+        if compressor(step.method).needs(step.typed_config()) is not Needs.NONE
+    ]
 
 
 def _check_profile(name: str, target: Target, beside: Path, found: Preflight) -> None:

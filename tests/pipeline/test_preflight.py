@@ -62,7 +62,7 @@ def test_one_fault_is_an_error_of_its_own(build, fresh, targets, arguments, code
 def test_a_calibration_set_that_is_surely_needed_is_asked_for(fresh, sets, command_line):
     def told(target, **sets):
         plan = mobilesdk.plan(fresh, targets=[target, "aple-ane"], plugins=PLUGINS, **sets)
-        return "needs a calibration set" in " ".join(plan.problems)
+        return "fresh for tier: grid needs a calibration set" in " ".join(plan.problems)
 
     target = command_line.target("tier", compress=[{"method": "grid"}], profile="grid")
     assert told(target)
