@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mobilesdk.cli.options import limit_options, model_options
+from mobilesdk.cli.options import limit_options, model_options, release_code, release_option
 
 
 @click.command("build")
@@ -15,9 +15,16 @@ from mobilesdk.cli.options import limit_options, model_options
 @limit_options
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="The bundle.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@release_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit XML file.")
 def command(
-    *, as_json: bool, junit: Path | None, time_limit: float, memory_limit: float, **options: Any
+    *,
+    as_json: bool,
+    junit: Path | None,
+    time_limit: float,
+    memory_limit: float,
+    require_releasable: bool,
+    **options: Any,
 ) -> int:
     """Build a verified variant of MODEL for every target into one bundle.
 
@@ -47,11 +54,14 @@ def command(
     if junit is not None:
         messages = {(f.model, f.target): f.message for f in result.failures}
         write_file(junit, junit_xml(result.manifest, messages))
+    code = release_code(
+        result.exit_code, releasable=result.manifest.releasable, required=require_releasable
+    )
     if as_json:
-        print_json(result.model_dump(mode="json") | {"exit_code": result.exit_code})
+        print_json(result.model_dump(mode="json") | {"exit_code": code})
     else:
         print_result(result)
-    return result.exit_code
+    return code
 
 
 def _check_junit(path: Path | None) -> None:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mobilesdk.errors import CheckFailed
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _EXISTING = click.Path(path_type=Path)
@@ -20,6 +22,25 @@ plugin_option = click.option(
     multiple=True,
     help="A plug-in file, in a folder named after its kind (compressors, exporters, …).",
 )
+release_option = click.option(
+    "--require-releasable",
+    is_flag=True,
+    help="Exit with 1 unless every variant is verified, with all gates passed.",
+)
+
+
+def release_code(code: int, *, releasable: bool, required: bool) -> int:
+    """Say on stderr that a bundle is not releasable; give the exit code of the command.
+
+    Args:
+        code: For all else.
+        releasable: As the manifest says.
+        required: Whether ``--require-releasable`` was given.
+    """
+    if releasable:
+        return code
+    click.echo("Not releasable: a variant failed, missed a gate or was not verified.", err=True)
+    return code or (CheckFailed.exit_code if required else 0)
 
 
 def model_options(command: Command) -> Command:

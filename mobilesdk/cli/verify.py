@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mobilesdk.cli.options import json_option, plugin_option
+from mobilesdk.cli.options import json_option, plugin_option, release_code, release_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -17,9 +17,10 @@ _PATH = click.Path(path_type=Path)
 @click.option("--model", help="The float model, for an artifact that is in no bundle.")
 @click.option("--evaluation", type=_PATH, help="The set to measure its parity on.")
 @click.option("--contract", type=_PATH, help="JSON file with the model's contract.")
+@release_option
 @plugin_option
 @json_option
-def command(*, path: Path, as_json: bool, **options: Any) -> int:
+def command(*, path: Path, as_json: bool, require_releasable: bool, **options: Any) -> int:
     """Check a bundle, or an ARTIFACT against its float model.
 
     Of a bundle: every hash, every gate by its stored figure, every artifact from disk, the goldens
@@ -29,12 +30,20 @@ def command(*, path: Path, as_json: bool, **options: Any) -> int:
     from mobilesdk.cli import print_json
     from mobilesdk.cli.progress import BuildProgress
     from mobilesdk.cli.tables import print_verification
-    from mobilesdk.errors import CheckFailed
+    from mobilesdk.errors import CheckFailed, UsageError
 
+    if require_releasable and options["model"] is not None:
+        raise UsageError(
+            "--require-releasable is for bundles: an artifact alone has no gates.",
+            hint="leave it out, or give a bundle without --model.",
+        )
     with BuildProgress() as progress:
         report = api.verify(path, **options, listener=progress.listen)
     if as_json:
         print_json(report.model_dump(mode="json") | {"passed": report.passed})
     else:
         print_verification(report)
-    return 0 if report.passed else CheckFailed.exit_code
+    code = 0 if report.passed else CheckFailed.exit_code
+    if report.releasable is None:
+        return code
+    return release_code(code, releasable=report.releasable, required=require_releasable)

@@ -33,10 +33,15 @@ _SIGNATURE_NAME = "manifest.sig"
 
 
 class VerifyReport(Frozen):
-    """All that was looked at."""
+    """All that was looked at.
+
+    Attributes:
+        releasable: As the manifest of a bundle says; ``None`` for an artifact.
+    """
 
     path: Path
     checks: tuple[Check, ...]
+    releasable: bool | None = None
 
     @property
     def passed(self) -> bool:
@@ -98,7 +103,7 @@ def verify_bundle(
         for variant in model.variants:
             info = runtime(variant.format).inspect(resolve_in(bundle, variant.artifact))
             checks += [_structure(model, variant, info), replay.check(model, variant, info)]
-    return VerifyReport(path=bundle, checks=tuple(checks))
+    return VerifyReport(path=bundle, checks=tuple(checks), releasable=manifest.releasable)
 
 
 def check_files(bundle: Path, manifest: Manifest) -> None:
