@@ -18,14 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.form import Form, Trait
-from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.model import Model
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.graph.prepare import prepare
-from mobilesdk.graph.program import export_program, save_program
-from mobilesdk.graph.roles import weights
+from mobilesdk.graph.program import export_program
 from mobilesdk.plugins import compressor, exporter
+from tests.programs import write_program
 
 
 class Convolutions(nn.Module):
@@ -140,21 +139,7 @@ def write_model(module: nn.Module, sample: dict[str, Tensor], folder: Path) -> M
         ),
         outputs=(OutputSpec(name="y", shape=tuple(output.shape), dtype="float32"),),
     )
-    summary = ModelSummary(
-        contract=contract,
-        family="other",
-        weights=weights(program),
-        op_counts={},
-        float_size_bytes=0,
-    )
-    save_program(program, folder / "program.pt2")
-    (folder / "summary.json").write_text(summary.model_dump_json())
-    return Model(
-        form=Form.EXPORTED_PROGRAM,
-        path=folder / "program.pt2",
-        traits=frozenset({Trait.FOLDED}),
-        sidecars={"summary": folder / "summary.json"},
-    )
+    return write_program(program, contract, folder)
 
 
 def run(name: str, folder: Path) -> None:
