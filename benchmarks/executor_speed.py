@@ -25,17 +25,20 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from mobilesdk.coreml.precision import Mode
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 MODELS = ("efficientnet_lite0", "minilm")
-SPEED_LIMITS = {"float32": 1.5, "declared": 2.0}
+SPEED_LIMITS: dict[Mode, float] = {"float32": 1.5, "declared": 2.0}
 MEMORY_LIMIT = 2.0
 ROUNDS = 25
 MEMORY_PROCESSES = 5
@@ -77,7 +80,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {"load": {}, "first": {}}
     for precision in SPEED_LIMITS:
         started = time.process_time()
-        model = load(folder / "model.mlpackage", precision=precision)  # type: ignore[arg-type]
+        model = load(folder / "model.mlpackage", precision=precision)
         loaded = time.process_time()
         given = dict(zip(model.input_names, (item.numpy() for item in inputs), strict=True))
         model.predict(given)

@@ -24,7 +24,8 @@ from __future__ import annotations
 from typing import Literal
 
 from mobilesdk.core.scheme import ActivationScheme, WeightScheme
-from mobilesdk.graph.method import Compression, Method, MethodConfig
+from mobilesdk.graph.compression import Compression
+from mobilesdk.graph.method import Method, MethodConfig
 from mobilesdk.graph.schemes import requests_by_role
 
 plugin_api = 1

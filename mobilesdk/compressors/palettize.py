@@ -32,7 +32,8 @@ from pydantic import Field, model_validator
 
 from mobilesdk.core.scheme import WeightRole, WeightScheme
 from mobilesdk.core.step import StepConfig
-from mobilesdk.graph.method import Compression, Method, MethodConfig
+from mobilesdk.graph.compression import Compression
+from mobilesdk.graph.method import Method, MethodConfig
 from mobilesdk.graph.schemes import requests_by_role
 
 plugin_api = 1

@@ -29,7 +29,8 @@ from typing import Literal
 
 from mobilesdk.core.scheme import ActivationScheme
 from mobilesdk.core.step import StepConfig
-from mobilesdk.graph.method import Compression, Method
+from mobilesdk.graph.compression import Compression
+from mobilesdk.graph.method import Method
 from mobilesdk.graph.options import LinearConfig
 
 plugin_api = 1

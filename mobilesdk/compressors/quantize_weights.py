@@ -26,7 +26,8 @@ References:
 
 from __future__ import annotations
 
-from mobilesdk.graph.method import Compression, Method
+from mobilesdk.graph.compression import Compression
+from mobilesdk.graph.method import Method
 from mobilesdk.graph.options import LinearConfig
 
 plugin_api = 1

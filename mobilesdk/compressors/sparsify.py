@@ -28,7 +28,8 @@ from pydantic import Field
 
 from mobilesdk.core.form import Trait
 from mobilesdk.core.scheme import WeightRole, WeightScheme
-from mobilesdk.graph.method import Compression, Method, MethodConfig
+from mobilesdk.graph.compression import Compression
+from mobilesdk.graph.method import Method, MethodConfig
 
 plugin_api = 1
 

@@ -201,7 +201,7 @@ class _Constants:
     def _inline_buffer(self, index: int) -> memoryview:
         if index >= len(self._inline):
             raise FileRejected(f"Constant {index} does not exist.")
-        return memoryview(self._inline[index].array(0, "u1"))  # type: ignore[arg-type]
+        return self._inline[index].data(0)
 
 
 def _tensors(
@@ -283,4 +283,4 @@ def _delegate(table: Table, root: Table, segments: _Segments) -> Delegate:
     inline = root.tables(3)
     if index >= len(inline):
         raise FileRejected(f"Delegate data {index} of {len(inline)} does not exist.")
-    return Delegate(table.string(0), memoryview(inline[index].array(0, "u1")))  # type: ignore[arg-type]
+    return Delegate(table.string(0), inline[index].data(0))

@@ -213,6 +213,10 @@ class Table:
         view.flags.writeable = False
         return view
 
+    def data(self, field: int) -> memoryview:
+        """Give a vector of bytes as a read-only view of the data; empty if left out."""
+        return self.array(field, "u1").data
+
     def _items(self, field: int) -> list[int]:
         """Give where the items of a vector of offsets lie."""
         place = self._place(field, _OFFSET_BYTES)

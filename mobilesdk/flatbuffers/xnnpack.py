@@ -210,8 +210,7 @@ class _Constants:
         if self._inline:
             if index >= len(self._inline):
                 raise FileRejected(f"Constant {index} of an XNNPACK payload does not exist.")
-            inline = memoryview(self._inline[index].array(0, "u1"))  # type: ignore[arg-type]
-            return f"inline {index}", inline
+            return f"inline {index}", self._inline[index].data(0)
         if index >= len(self._entries):
             raise FileRejected(f"Constant {index} of an XNNPACK payload does not exist.")
         entry = self._entries[index]

@@ -6,34 +6,17 @@ Plain data: importing this loads no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mobilesdk.core.form import Form, Needs, Trait
 from mobilesdk.core.model import Model
-from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole, WeightScheme
+from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig, StepContext
-from mobilesdk.graph.schemes import MINIMUM_ELEMENTS, storable
+from mobilesdk.graph.compression import Compression
+from mobilesdk.graph.schemes import storable
 from mobilesdk.plugins.contract import Tool
 
 _ROUNDED = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
-
-
-@dataclass(frozen=True)
-class Compression:
-    """What a method is to do to a model.
-
-    Attributes:
-        requests: What is asked for each role; weights of other roles stay as they are.
-        activations: Scheme of all activations; as before when ``None``.
-        minimum_elements: Smaller weights stay as they are.
-        corrects_biases: Whether biases make up for the mean error of their layers.
-    """
-
-    requests: Mapping[WeightRole, WeightScheme]
-    activations: ActivationScheme | None = None
-    minimum_elements: int = MINIMUM_ELEMENTS
-    corrects_biases: bool = True
 
 
 class MethodConfig(StepConfig, ABC):
@@ -80,6 +63,6 @@ class Method:
 
     def apply(self, model: Model, config: MethodConfig, context: StepContext) -> Model:
         """Put the weights onto their grids; see `compress`."""
-        from mobilesdk.graph.compression import compress
+        from mobilesdk.graph.compress import compress
 
         return compress(model, self.name, config.compression(), self.adds, context)

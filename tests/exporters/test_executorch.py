@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,10 +210,10 @@ def refusals(
     activations: ActivationScheme,
     role: WeightRole = "linear",
     shape: tuple[int, ...] = (64, 64),
-    **options: str,
+    **options: Any,
 ) -> list[str]:
     request = Request(weights={role: scheme}, activations=activations)
-    return PLUGIN.refuse(ExecuTorchOptions(**options), request, summary(role, shape))  # type: ignore[arg-type]
+    return PLUGIN.refuse(ExecuTorchOptions(**options), request, summary(role, shape))
 
 
 FLOAT = ActivationScheme()

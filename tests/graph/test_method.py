@@ -4,7 +4,8 @@ import pytest
 
 from mobilesdk.core.form import Needs, Trait
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightScheme
-from mobilesdk.graph.method import Compression, Method, MethodConfig
+from mobilesdk.graph.compression import Compression
+from mobilesdk.graph.method import Method, MethodConfig
 
 INT8 = WeightScheme(encoding="linear", bits=8, granularity="per_channel")
 HALF = ActivationScheme(bits=16)
