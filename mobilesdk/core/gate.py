@@ -24,7 +24,7 @@ class Gate(Frozen):
         sample_count: Samples behind the value; 0 for sizes.
         verdict: By the value alone; the interval says how sure it is.
         reason: Why it was not evaluated, or never can be; how the limit was made, where it is not
-            the profile's number alone.
+            the profile's number alone; what was found, where the figure alone does not tell.
     """
 
     name: str
@@ -36,6 +36,16 @@ class Gate(Frozen):
     sample_count: int = 0
     verdict: Verdict
     reason: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, with the output that it is about."""
+        return f"{self.name} of {self.output}" if self.output else self.name
+
+    @property
+    def figures(self) -> str:
+        """What was measured against the limit, e.g. ``19.9 against 20.0 dB``."""
+        return f"{self.value} against {self.limit} {self.unit}".rstrip()
 
 
 def compare(name: str, value: float, limit: float) -> Literal["passed", "failed"]:

@@ -50,7 +50,7 @@ def check_claims(manifest: Manifest) -> tuple[Check, ...]:
 def _check_gates(subject: str, variant: Variant) -> Check:
     for gate in variant.gates:
         if not _follows(gate):
-            raise _contradiction(f"{subject}: {_figure(gate)} is {gate.verdict!r}")
+            raise _contradiction(f"{subject}: {gate.title}: {gate.figures} is {gate.verdict!r}")
     verdicts = {gate.verdict for gate in variant.gates}
     failed = variant.verification is Verification.FAILED_GATE
     unsure = variant.verification in _VERIFIED and verdicts - {"passed"}
@@ -58,7 +58,7 @@ def _check_gates(subject: str, variant: Variant) -> Check:
         found = ", ".join(sorted(verdicts)) or "none"
         raise _contradiction(f"{subject} is {variant.verification.value!r}, its gates are: {found}")
     if failed:
-        missed = "; ".join(_figure(gate) for gate in variant.gates if gate.verdict == "failed")
+        missed = "; ".join(_missed(gate) for gate in variant.gates if gate.verdict == "failed")
         return Check(subject=subject, name="gates", verdict="failed", detail=missed)
     if variant.verification not in _VERIFIED:
         reason = variant.verification_reason or variant.verification.value.replace("_", " ")
@@ -74,9 +74,9 @@ def _follows(gate: Gate) -> bool:
     return gate.verdict == compare(gate.name, gate.value, gate.limit)
 
 
-def _figure(gate: Gate) -> str:
-    name = f"{gate.name} of {gate.output}" if gate.output else gate.name
-    return f"{name}: {gate.value} against {gate.limit} {gate.unit}".rstrip()
+def _missed(gate: Gate) -> str:
+    text = f"{gate.title}: {gate.figures}"
+    return f"{text} ({gate.reason})" if gate.reason else text
 
 
 def _contradiction(what: str) -> FileRejected:

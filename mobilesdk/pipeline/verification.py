@@ -54,7 +54,7 @@ class VerifyReport(Frozen):
         return any(
             check.name == "goldens" or check.name.startswith("parity")
             for check in self.checks
-            if check.verdict != "not_evaluated"
+            if check.verdict not in ("not_evaluated", "unverifiable")
         )
 
 
@@ -202,7 +202,10 @@ def verify_foreign(
 
 
 def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) -> tuple[Check, ...]:
-    """Give the checks of an artifact without a plan, so that a suspicion is a fault."""
+    """Give the checks of an artifact without a plan, so that a suspicion is a fault.
+
+    Without a budget, the gates are those that no budget asks for.
+    """
     subject = artifact.name
     structure = Check(
         subject=subject,
@@ -210,16 +213,21 @@ def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) ->
         verdict="failed" if info.suspicions else "passed",
         detail="; ".join(info.suspicions),
     )
+    gates = tuple(
+        Check(subject=subject, name=gate.title, verdict="failed", detail=gate.reason)
+        for gate in record.gates
+        if gate.verdict == "failed"
+    )
     if record.parity is None:
         missing = Check(
             subject=subject, name="parity", verdict="not_evaluated", detail=record.reason
         )
-        return structure, missing
+        return structure, *gates, missing
     measured = tuple(
         Check(subject=subject, name=f"parity of {o.name}", verdict="measured", detail=_figures(o))
         for o in record.parity.outputs
     )
-    return structure, *measured
+    return structure, *gates, *measured
 
 
 def _figures(parity: OutputParity) -> str:

@@ -185,7 +185,11 @@ class RuntimeSession(Protocol):
         ...
 
     def findings(self) -> tuple[str, ...]:
-        """Tell what was odd about the numbers of the last run, if the runtime can see it."""
+        """Name what made numbers that are not finite of finite ones in the last run.
+
+        A constant of the file that is not finite, a mask of ``-inf`` for example, is none.
+        Empty if nothing did, or if the runtime shows no values. Each fails the artifact.
+        """
         ...
 
 

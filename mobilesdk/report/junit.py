@@ -69,11 +69,9 @@ def _finished(root: Element) -> bytes:
 def _add_variant(suite: Element, model: str, variant: Variant) -> None:
     _case(suite, model, variant.target, "built")
     for gate in variant.gates:
-        name = gate.name if not gate.output else f"{gate.name} of {gate.output}"
-        case = _case(suite, model, variant.target, name)
-        text = f"{gate.value} against {gate.limit} {gate.unit}".rstrip()
+        case = _case(suite, model, variant.target, gate.title)
         if gate.verdict == "failed":
-            _outcome(case, "failure", "gate failed", text)
+            _outcome(case, "failure", "gate failed", f"{gate.figures}\n{gate.reason}".rstrip())
         elif gate.verdict != "passed":
             what = gate.verdict.replace("_", " ")
             _outcome(case, "skipped", f"{what}: {gate.reason}", "")

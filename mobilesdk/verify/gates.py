@@ -26,6 +26,9 @@ _FLOATS = frozenset({"float32", "float16"})
 _OF_INTEGERS = frozenset({"min_equality"})
 _MEASURED_ON_INTEGERS = _OF_INTEGERS | {"max_abs_error"}
 
+NON_FINITE_RUNS = "max_non_finite_runs"
+"""Name of the one gate that no budget asks for and none can lift."""
+
 
 def judge(
     budget: Budget,
@@ -57,6 +60,28 @@ def judge(
             _output_gate(name, limits[name], spec, parity) for name in _FIGURES if name in limits
         ]
     return tuple(gates)
+
+
+def non_finite_gate(non_finite_count: int, run_count: int, first: str) -> Gate:
+    """Judge runs in which an op made numbers that are not finite of finite ones.
+
+    The outputs may hide it. A device that saturates, or that orders its sums in another way, then
+    gives something else, so one such run is one too many.
+
+    Args:
+        non_finite_count: Such runs.
+        run_count: All of them, goldens and evaluation set.
+        first: What was found in the first of them; names the op.
+    """
+    return Gate(
+        name=NON_FINITE_RUNS,
+        value=non_finite_count,
+        limit=0,
+        unit="runs",
+        sample_count=run_count,
+        verdict=compare(NON_FINITE_RUNS, non_finite_count, 0),
+        reason=first,
+    )
 
 
 def without_limit(contract: Contract, gates: Iterable[Gate]) -> tuple[str, ...]:

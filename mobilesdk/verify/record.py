@@ -63,17 +63,24 @@ class VariantRecord(Frozen):
 
 
 class Replay(Frozen):
-    """The worst output of a replay."""
+    """The worst output of a replay.
+
+    Attributes:
+        non_finite: The first op that made numbers that are not finite of finite ones; empty if
+            none did, or if the runtime shows no values.
+    """
 
     output: str
     sqnr_db: Figure
     sample_count: int
+    non_finite: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether it is the same artifact as far as another CPU can tell."""
-        return self.sqnr_db >= MIN_REPLAY_SQNR_DB
+        """Whether it is the same artifact as far as another CPU can tell, and a sound one."""
+        return self.sqnr_db >= MIN_REPLAY_SQNR_DB and not self.non_finite
 
     def __str__(self) -> str:
         closeness = format_decibels(self.sqnr_db)
-        return f"{self.sample_count} samples, {closeness} from the stored outputs ({self.output})"
+        text = f"{self.sample_count} samples, {closeness} from the stored outputs ({self.output})"
+        return f"{text}; {self.non_finite}" if self.non_finite else text

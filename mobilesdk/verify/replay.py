@@ -14,7 +14,7 @@ from mobilesdk.errors import FileRejected
 from mobilesdk.numerics import metrics
 from mobilesdk.plugins import runtime
 from mobilesdk.verify.record import REPLAY_NAME, Replay
-from mobilesdk.verify.variant import run_stacked
+from mobilesdk.verify.runs import Runs
 
 
 def replay_goldens(
@@ -35,8 +35,8 @@ def replay_goldens(
         stored, golden = load_file(expected), load_file(inputs)
     except (OSError, SafetensorError) as error:
         raise FileRejected(f"The goldens of the bundle cannot be read: {error}") from error
-    session = runtime(runtime_name).load(artifact, contract, context.threads)
-    found = run_stacked(session, golden)
+    runs = Runs(runtime(runtime_name).load(artifact, contract, context.threads))
+    found = runs.goldens(golden)
     if set(found) != set(stored) or any(found[n].shape != stored[n].shape for n in stored):
         raise FileRejected("The goldens of the bundle are not those of its contract.")
     closeness = {
@@ -44,6 +44,10 @@ def replay_goldens(
         for name in stored
     }
     worst = min(closeness, key=lambda name: (closeness[name], name))
-    count = len(next(iter(golden.values())))
-    replay = Replay(output=worst, sqnr_db=closeness[worst], sample_count=count)
+    replay = Replay(
+        output=worst,
+        sqnr_db=closeness[worst],
+        sample_count=runs.count,
+        non_finite=runs.first_non_finite,
+    )
     (context.output / REPLAY_NAME).write_text(replay.model_dump_json())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.artifact import ArtifactInfo, OpInfo
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.gate import Gate
 from mobilesdk.core.ledger import Expectation, Ledger
@@ -19,9 +20,15 @@ from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.errors import ArtifactInvalid
-from mobilesdk.plugins import ExecutedBy, Runtime, RuntimeSession, runtime
+from mobilesdk.plugins import ExecutedBy, RuntimeSession, runtime
 from mobilesdk.verify.delegation import enforce_fallback
-from mobilesdk.verify.gates import judge, never_evaluated, verification, without_limit
+from mobilesdk.verify.gates import (
+    judge,
+    never_evaluated,
+    non_finite_gate,
+    verification,
+    without_limit,
+)
 from mobilesdk.verify.ledger import build_ledger, enforce
 from mobilesdk.verify.parity import compare
 from mobilesdk.verify.record import (
@@ -32,7 +39,26 @@ from mobilesdk.verify.record import (
     VariantRecord,
     VerifyConfig,
 )
+from mobilesdk.verify.runs import Runs
 from mobilesdk.verify.soundness import enforce_contract, enforce_sound
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What runs of an artifact gave.
+
+    Attributes:
+        parity: On the evaluation set; ``None`` without one, or if the artifact did not run.
+        gates: On the runs themselves.
+    """
+
+    parity: ParityReport | None = None
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether a figure comes from a run."""
+        return bool(self.parity or self.gates)
 
 
 def verify_artifact(
@@ -68,31 +94,32 @@ def verify_artifact(
     enforce_sound(info)
     enforce_contract(info, summary.contract)
     _check_plan(info, expectation, config, context)
-    reason = plugin.refuses(info)
-    parity = None
-    if not reason:
-        parity = _run(plugin, path, summary.contract, reference, evaluation, context)
-        reason = "" if parity else NO_EVALUATION_SET
-    gates = judge(
-        config.budget, summary.contract, parity, info.size_bytes, summary.float_size_bytes
+    refusal = plugin.refuses(info)
+    if refusal:
+        runner, measured = None, _Measured()
+    else:
+        runner = plugin.executes_by(info)
+        session = plugin.load(path, summary.contract, context.threads)
+        measured = _measure(session, summary.contract, reference, evaluation, context)
+    gates = _gates(info, summary, config, measured)
+    reason = refusal or _why_not_evaluated(summary.contract, gates, measured)
+    record = VariantRecord(
+        verification=verification(
+            gates, None if reason else runner, unverifiable=bool(info.unverifiable)
+        ),
+        reason=reason,
+        ran_on=_ran_on(info, runner) if runner and measured.has_figures else "",
+        gates=gates,
+        parity=measured.parity,
+        size_bytes=info.size_bytes,
+        minimum_os=info.minimum_os,
+        delegates=info.delegates,
+        op_counts=_op_counts(info.ops),
+        inputs=info.inputs,
+        outputs=info.outputs,
+        notes=() if expectation is None else expectation.notes,
     )
-    if info.unverifiable:
-        gates = never_evaluated(gates, "; ".join(info.unverifiable))
-    run_by = plugin.executes_by(info) if parity else None
-    unlimited = without_limit(summary.contract, gates)
-    if unlimited and run_by:
-        run_by, reason = None, f"no limit of the profile applies to {', '.join(unlimited)}"
-    notes = () if expectation is None else expectation.notes
-    record = _record(info, gates, parity, run_by, reason, notes)
-    if parity:
-        record = record.model_copy(update={"ran_on": _ran_on(info, plugin.executes_by(info))})
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
-
-
-def _ran_on(info: ArtifactInfo, run_by: ExecutedBy) -> str:
-    """Name what ran here, as a person has to know it: no accelerator of a phone is in it."""
-    who = ", ".join(sorted(info.delegates)) or info.format
-    return f"{'reference executor' if run_by == 'reference' else who} on the host's CPU"
 
 
 def _check_plan(
@@ -105,66 +132,29 @@ def _check_plan(
         enforce_fallback(info, config.fallback)
 
 
-def _record(
-    info: ArtifactInfo,
-    gates: tuple[Gate, ...],
-    parity: ParityReport | None,
-    run_by: ExecutedBy | None,
-    reason: str,
-    notes: tuple[str, ...],
-) -> VariantRecord:
-    counts = Counter(" ".join((op.type, op.dtype, op.delegate)).strip() for op in info.ops)
-    return VariantRecord(
-        verification=verification(gates, run_by, unverifiable=bool(info.unverifiable)),
-        reason=reason,
-        gates=gates,
-        parity=parity,
-        size_bytes=info.size_bytes,
-        minimum_os=info.minimum_os,
-        delegates=info.delegates,
-        op_counts=dict(sorted(counts.items())),
-        inputs=info.inputs,
-        outputs=info.outputs,
-        notes=notes,
-    )
-
-
-def _run(
-    plugin: Runtime,
-    path: Path,
+def _measure(
+    session: RuntimeSession,
     contract: Contract,
     reference: Path,
     evaluation: Samples | None,
     context: StepContext,
-) -> ParityReport | None:
+) -> _Measured:
     """Run the goldens, and the evaluation set if there is one."""
-    session = plugin.load(path, contract, context.threads)
+    runs = Runs(session)
     golden = load_file(reference / "golden_inputs.safetensors")
-    save_file(run_stacked(session, golden), context.output / EXPECTED_NAME)
-    if evaluation is None:
-        return None
-    outputs: dict[str, NDArray[Any]] = {}
-    findings: tuple[str, ...] = ()
-    for index, sample in enumerate(evaluation):
-        for name, values in session.run(sample).items():
-            if name not in outputs:
-                outputs[name] = np.empty((len(evaluation), *values.shape), values.dtype)
-            outputs[name][index] = values
-        findings = findings or session.findings()
-        context.report("running the artifact", (index + 1) / len(evaluation))
-    try:
-        return compare(contract, _reference(reference, contract), outputs)
-    except ArtifactInvalid as error:
-        raise ArtifactInvalid(" ".join([error.message, *findings]), hint=error.hint) from error
-
-
-def run_stacked(
-    session: RuntimeSession, inputs: Mapping[str, NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
-    """Run samples that are stacked along a first axis; stack the outputs likewise."""
-    count = len(next(iter(inputs.values())))
-    rows = [session.run({name: inputs[name][i] for name in inputs}) for i in range(count)]
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    save_file(runs.goldens(golden), context.output / EXPECTED_NAME)
+    parity = None
+    if evaluation is not None:
+        outputs = runs.evaluation(evaluation, context)
+        try:
+            parity = compare(contract, _reference(reference, contract), outputs)
+        except ArtifactInvalid as error:
+            message = " ".join(filter(None, [error.message, runs.first_non_finite]))
+            raise ArtifactInvalid(message, hint=error.hint) from error
+    if not runs.non_finite_count:
+        return _Measured(parity)
+    gate = non_finite_gate(runs.non_finite_count, runs.count, runs.first_non_finite)
+    return _Measured(parity, (gate,))
 
 
 def _reference(folder: Path, contract: Contract) -> dict[str, NDArray[Any]]:
@@ -172,3 +162,32 @@ def _reference(folder: Path, contract: Contract) -> dict[str, NDArray[Any]]:
         spec.name: np.load(folder / f"reference_{index}.npy", mmap_mode="r", allow_pickle=False)
         for index, spec in enumerate(contract.outputs)
     }
+
+
+def _gates(
+    info: ArtifactInfo, summary: ModelSummary, config: VerifyConfig, measured: _Measured
+) -> tuple[Gate, ...]:
+    sizes = (info.size_bytes, summary.float_size_bytes)
+    asked = judge(config.budget, summary.contract, measured.parity, *sizes)
+    if info.unverifiable:
+        asked = never_evaluated(asked, "; ".join(info.unverifiable))
+    return (*asked, *measured.gates)
+
+
+def _why_not_evaluated(contract: Contract, gates: Iterable[Gate], measured: _Measured) -> str:
+    """Say what keeps an artifact that ran from being verified; empty if nothing does."""
+    if measured.parity is None:
+        return NO_EVALUATION_SET
+    unlimited = without_limit(contract, gates)
+    return f"no limit of the profile applies to {', '.join(unlimited)}" if unlimited else ""
+
+
+def _ran_on(info: ArtifactInfo, runner: ExecutedBy) -> str:
+    """Name what ran here, as a person has to know it: no accelerator of a phone is in it."""
+    who = ", ".join(sorted(info.delegates)) or info.format
+    return f"{'reference executor' if runner == 'reference' else who} on the host's CPU"
+
+
+def _op_counts(ops: Iterable[OpInfo]) -> dict[str, int]:
+    counts = Counter(" ".join((op.type, op.dtype, op.delegate)).strip() for op in ops)
+    return dict(sorted(counts.items()))

@@ -98,6 +98,33 @@ def test_swapped_channels_fail_a_gate(build, command_line):
     assert (gate["name"], gate["verdict"]) == ("min_sqnr_db", "failed")
 
 
+def test_an_overflow_that_the_outputs_hide_fails_the_variant(build, command_line, sets):
+    budget = "[budget.any]\nmin_sqnr_db = 20.0\n"
+    target = command_line.target("hidden", budget=budget, how="overflow")
+    junit, bundle = command_line.folder / "junit.xml", command_line.folder / "bundle"
+    result = build(target, arguments=["--junit", junit])
+    said = "golden 0: linear 0: 1 of 3 values are not finite"
+    assert result.code == 1, result.err
+    told = " ".join(result.out.split())
+    assert "max_non_finite_runs 44 (limit 0 runs)" in told
+    assert f"linear for hidden: max_non_finite_runs: {said}" in told
+    assert said in junit.read_text()
+    (variant,) = read_manifest(bundle).models[0].variants
+    assert [gate.verdict for gate in variant.gates] == ["passed", "failed"]
+    assert variant.verification.value == "failed_gate"
+
+    result = verify(command_line, bundle)
+    assert result.code == 1, result.err
+    failed = {c["name"]: c["detail"] for c in result.json["checks"] if c["verdict"] == "failed"}
+    assert set(failed) == {"gates", "goldens"}
+    assert all(said in detail for detail in failed.values())
+    given = ["--model", LINEAR, "--evaluation", sets / "evaluation.npz"]
+    result = verify(command_line, bundle / variant.artifact, *given)
+    assert result.code == 1, result.err
+    (failed,) = [check for check in result.json["checks"] if check["verdict"] == "failed"]
+    assert (failed["name"], said in failed["detail"]) == ("max_non_finite_runs", True)
+
+
 def test_one_failed_target_leaves_the_others(build, command_line):
     good = command_line.target("good")
     bad = command_line.target("bad", how="crash")

@@ -7,7 +7,7 @@ from mobilesdk.errors import FileRejected
 from mobilesdk.pipeline.claims import check_claims
 from mobilesdk.pipeline.recorded import check_records
 from mobilesdk.targets import load_profile
-from mobilesdk.verify.gates import judge
+from mobilesdk.verify.gates import judge, non_finite_gate
 from tests.pipeline.test_claims import manifest, sqnr
 
 CONTRACT = Contract.model_validate(
@@ -116,6 +116,8 @@ def test_limits_are_those_of_the_shipped_profile(tmp_path, version, overrides, a
         return found.model_copy(update={"mobilesdk_version": version})
 
     check_records(tmp_path, made(*fp16_gates()))
+    overflow = non_finite_gate(1, 4, "golden 0: mul x")
+    check_records(tmp_path, made(*fp16_gates(), overflow))  # no profile asks for it
     lowered = made(*fp16_gates(min_sqnr_db=1.0))
     if accepted:
         check_records(tmp_path, lowered)

@@ -23,7 +23,9 @@ BIAS = np.arange(3, dtype=np.float32) / 4
 
 
 class Options(ExportOptions):
-    how: Literal["right", "scaled", "swapped", "outside", "crash", "refuse", "hang"] = "right"
+    how: Literal["right", "scaled", "swapped", "outside", "overflow", "crash", "refuse", "hang"] = (
+        "right"
+    )
     store: Literal["file", "folder"] = "file"
     padding_bytes: int = 0
     note: str = ""
@@ -57,6 +59,7 @@ class Plain:
             "bias": BIAS,
             "padding": np.zeros(options.padding_bytes, np.uint8),
             "outside": np.array([options.how == "outside"], np.uint8),
+            "overflow": np.array([options.how == "overflow"], np.uint8),
         }
         path = context.output / "model.plain"
         if options.store == "folder":

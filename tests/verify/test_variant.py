@@ -1,0 +1,138 @@
+"""Verification of a written package: what a run shows and the outputs hide fails the variant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.model import ModelSummary
+from mobilesdk.core.step import StepContext
+from mobilesdk.errors import ArtifactInvalid
+from mobilesdk.targets import AnyBudget, Budget
+from mobilesdk.verify.gates import NON_FINITE_RUNS
+from mobilesdk.verify.record import NO_EVALUATION_SET, Replay, VariantRecord, VerifyConfig
+from mobilesdk.verify.replay import replay_goldens
+from mobilesdk.verify.variant import verify_artifact
+from tests.coreml.programs import Function, Text, write
+
+CONTRACT = Contract(
+    inputs=(InputSpec(name="x", shape=(4,), dtype="float32"),),
+    outputs=(OutputSpec(name="y", shape=(4,), dtype="float32", kind="other"),),
+)
+SUMMARY = ModelSummary(
+    contract=CONTRACT, family="other", weights=(), op_counts={}, float_size_bytes=0
+)
+SMALL, LARGE = np.full(4, 20, np.float32), np.array([20, 300, 400, 20], np.float32)
+SAID = "square squared: 2 of 4 values are not finite"
+
+
+def package(folder: Path, *, hides: bool = True) -> Path:
+    """Write a package that squares in float16, where 65,504 is the limit, and clips to 0 … 10."""
+    made = Function({"x": ("float32", (4,))}, ("y",), pictures={"y": ("float32", (4,))})
+    body, half = made.body, ("float16", (4,))
+    body.op("cast", {"half": half}, x="x", dtype=Text("fp16"))
+    body.op("square", {"squared": half}, x="half")
+    if hides:
+        bounds = {"alpha": np.float16(0), "beta": np.float16(10)}
+        body.op("clip", {"clipped": half}, x="squared", **bounds)
+    body.op(
+        "cast", {"y": ("float32", (4,))}, x="clipped" if hides else "squared", dtype=Text("fp32")
+    )
+    return write(folder / "m.mlpackage", made)
+
+
+class Set:
+    """An evaluation set."""
+
+    digest = ""
+
+    def __init__(self, samples):
+        self._samples = samples
+
+    def __len__(self):
+        return len(self._samples)
+
+    def __iter__(self):
+        return iter({"x": sample} for sample in self._samples)
+
+
+@pytest.fixture
+def verify(tmp_path):
+    def run(*, golden, evaluation=None, hides=True) -> VariantRecord:
+        reference = tmp_path / "reference"
+        reference.mkdir(exist_ok=True)
+        save_file({"x": np.stack(golden)}, reference / "golden_inputs.safetensors")
+        if evaluation is not None:
+            float_outputs = np.clip(np.square(np.stack(evaluation)), 0, 10)
+            np.save(reference / "reference_0.npy", float_outputs)
+        verify_artifact(
+            package(tmp_path, hides=hides),
+            runtime_name="coreml",
+            summary=SUMMARY,
+            expectation=None,
+            reference=reference,
+            evaluation=None if evaluation is None else Set(evaluation),
+            config=VerifyConfig(budget=Budget(any=AnyBudget(min_sqnr_db=40.0))),
+            context=StepContext(tmp_path),
+        )
+        return VariantRecord.model_validate_json((tmp_path / "record.json").read_bytes())
+
+    return run
+
+
+def test_a_hidden_overflow_of_the_evaluation_set_fails_the_variant(verify):
+    record = verify(golden=[SMALL], evaluation=[SMALL, LARGE, SMALL])
+    passed, failed = record.gates
+    assert (passed.name, passed.verdict, record.parity is None) == ("min_sqnr_db", "passed", False)
+    assert (failed.name, failed.verdict) == (NON_FINITE_RUNS, "failed")
+    assert (failed.value, failed.limit, failed.unit, failed.sample_count) == (1, 0, "runs", 4)
+    assert failed.reason.startswith(f"evaluation sample 1: {SAID}")
+    assert record.verification == "failed_gate"
+
+
+def test_a_hidden_overflow_of_the_goldens_fails_a_variant_without_an_evaluation_set(verify):
+    record = verify(golden=[SMALL, LARGE])
+    asked, failed = record.gates
+    assert (asked.verdict, failed.verdict) == ("not_evaluated", "failed")
+    assert failed.reason.startswith(f"golden 1: {SAID}")
+    assert (record.verification, record.reason) == ("failed_gate", NO_EVALUATION_SET)
+    assert record.ran_on == "reference executor on the host's CPU"
+
+
+def test_finite_runs_have_no_such_gate(verify):
+    record = verify(golden=[SMALL], evaluation=[SMALL, SMALL])
+    assert [gate.name for gate in record.gates] == ["min_sqnr_db"]
+    assert record.verification == "verified_by_reference"
+
+
+def test_goldens_alone_verify_nothing(verify):
+    record = verify(golden=[SMALL])
+    assert [gate.verdict for gate in record.gates] == ["not_evaluated"]
+    assert (record.verification, record.ran_on) == ("not_evaluated", "")
+
+
+def test_an_output_that_is_not_finite_is_an_error_that_names_the_op(verify):
+    with pytest.raises(ArtifactInvalid, match=f"for sample 1.*evaluation sample 1: {SAID}"):
+        verify(golden=[SMALL], evaluation=[SMALL, LARGE], hides=False)
+
+
+@pytest.mark.parametrize(("values", "passes"), [(SMALL, True), (LARGE, False)])
+def test_a_replay_of_goldens_that_overflow_fails(verify, tmp_path, values, passes):
+    verify(golden=[values])
+    expected = tmp_path / "expected.safetensors"
+    assert np.isfinite(load_file(expected)["y"]).all()
+    replay_goldens(
+        "coreml",
+        tmp_path / "m.mlpackage",
+        CONTRACT,
+        inputs=tmp_path / "reference" / "golden_inputs.safetensors",
+        expected=expected,
+        context=StepContext(tmp_path),
+    )
+    replay = Replay.model_validate_json((tmp_path / "replay.json").read_bytes())
+    assert (replay.sqnr_db, replay.passed) == (float("inf"), passes)
+    assert (SAID in str(replay)) is not passes
