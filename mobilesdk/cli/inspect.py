@@ -115,7 +115,7 @@ def _profile(*, artifact: Path, as_json: bool, runs: int | None, **options: Any)
 def _contents(*, artifact: Path, as_json: bool, **options: Any) -> int:
     from mobilesdk import api
     from mobilesdk.cli import print_json
-    from mobilesdk.cli.tables import print_artifact
+    from mobilesdk.cli.artifact_tables import print_artifact
     from mobilesdk.errors import CheckFailed
 
     info = api.inspect(artifact, target=options["target"], plugins=options["plugins"])

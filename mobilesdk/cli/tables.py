@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.tree import Tree
 
 from mobilesdk.bundle.manifest import Manifest, Variant
-from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import Estimate, ParityReport
 from mobilesdk.core.plan import Plan, Unreachable
@@ -29,7 +26,6 @@ _STATES = {
     Verification.FAILED_GATE: "[red]failed gate[/]",
 }
 _ON_CPU = ("", "xnnpack")
-_SHOWN_OPS = 12
 
 
 def console() -> Console:
@@ -92,6 +88,7 @@ def print_result(result: BuildResult) -> None:
             out.print(f"  Fix: {escape(failure.hint)}")
     _print_unreachable(out, result.unreachable)
     _print_reasons(out, result)
+    _print_missed(out, result.manifest)
     _print_accelerators(out, result.manifest)
     yes = "[green]yes[/]" if result.manifest.releasable else "[yellow]no[/]"
     out.print(f"releasable: {yes}")
@@ -105,6 +102,16 @@ def _print_reasons(out: Console, result: BuildResult) -> None:
                 reasons.setdefault(variant.verification_reason, []).append(variant.target)
     for reason, targets in reasons.items():
         out.print(f"[yellow]note[/] {', '.join(dict.fromkeys(targets))}: {escape(reason)}")
+
+
+def _print_missed(out: Console, manifest: Manifest) -> None:
+    """Say of failed gates what the figure alone does not tell."""
+    for model in manifest.models:
+        for variant in model.variants:
+            for gate in variant.gates:
+                if gate.verdict == "failed" and gate.reason:
+                    who = f"{model.name} for {variant.target}"
+                    out.print(f"[red]{who}[/]: {gate.title}: {escape(gate.reason)}")
 
 
 def _print_accelerators(out: Console, manifest: Manifest) -> None:
@@ -161,7 +168,7 @@ def _value(estimate: Estimate | None, missing: float) -> float:
 def _gate_summary(gates: tuple[Gate, ...]) -> str:
     counts = Counter(gate.verdict for gate in gates)
     failed = [
-        f"{gate.name} {gate.value:.4g} (limit {gate.limit:.4g} {gate.unit})"
+        f"{gate.title} {gate.value:.4g} (limit {gate.limit:.4g} {gate.unit}".rstrip() + ")"
         for gate in gates
         if gate.verdict == "failed"
     ]
@@ -195,68 +202,16 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         out.print(f"  Fix: {escape(rule.fix)}  [dim]({escape(rule.source)})[/]")
 
 
-def print_artifact(path: Path, info: ArtifactInfo) -> None:
-    """Print what is inside an artifact."""
-    out = console()
-    tree = Tree(f"[bold]{escape(str(path))}[/]  {info.format}, {format_bytes(info.size_bytes)}")
-    for title, tensors in (("inputs", info.inputs), ("outputs", info.outputs)):
-        branch = tree.add(title)
-        for tensor in tensors:
-            branch.add(escape(f"{tensor.name}: {tensor.dtype}{list(tensor.shape)}"))
-    if info.minimum_os:
-        tree.add(escape(f"minimum OS {info.minimum_os}"))
-    delegates = tree.add(f"delegates: {len(info.delegates) or 'none'}")
-    for name, count in sorted(info.delegates.items()):
-        delegates.add(escape(f"{name}: {count} subgraph(s)"))
-    _add_ops(tree, info)
-    out.print(tree)
-    out.print(_weight_table(info))
-    for problem in info.problems:
-        out.print(f"[red]problem[/] {escape(problem)}")
-    for suspicion in info.suspicions:
-        out.print(f"[yellow]unless planned so[/] {escape(suspicion)}")
-    for remark in info.remarks:
-        out.print(f"[dim]remark[/] {escape(remark)}")
-
-
-def _add_ops(tree: Tree, info: ArtifactInfo) -> None:
-    counts = Counter((op.type, op.dtype, op.delegate) for op in info.ops)
-    branch = tree.add(f"ops: {len(info.ops)}")
-    for (kind, dtype, delegate), count in counts.most_common(_SHOWN_OPS):
-        where = f" in {delegate}" if delegate else ""
-        branch.add(escape(f"{count} × {kind} {dtype}{where}"))
-    if len(counts) > _SHOWN_OPS:
-        rest = sum(count for _, count in counts.most_common()[_SHOWN_OPS:])
-        branch.add(f"{rest} of {len(counts) - _SHOWN_OPS} other kinds (--json lists all)")
-
-
-def _weight_table(info: ArtifactInfo) -> Table:
-    table = Table(title=f"weights: {len(info.weights)}", title_justify="left")
-    for column in ("weight", "op", "shape", "scheme"):
-        table.add_column(column, overflow="fold")
-    for column in ("bytes", "largest"):
-        table.add_column(column, justify="right")
-    for weight in info.weights:
-        table.add_row(
-            escape(weight.name),
-            escape(weight.op),
-            "×".join(map(str, weight.shape)),
-            str(weight.scheme),
-            str(weight.size_bytes),
-            f"{weight.fingerprint.abs_max:.4g}" if weight.finite else "[red]not finite[/]",
-        )
-    return table
-
-
 def print_verification(report: VerifyReport) -> None:
     """Print what was checked of a bundle or an artifact."""
     out = console()
     table = Table(title=escape(str(report.path)), title_justify="left")
     for column in ("what", "check", "verdict", "detail"):
         table.add_column(column, overflow="fold")
-    colours = {"passed": "green", "failed": "red", "measured": "cyan", "not_evaluated": "yellow"}
+    colours = {"passed": "green", "failed": "red", "measured": "cyan"}
     for check in report.checks:
-        verdict = f"[{colours[check.verdict]}]{check.verdict.replace('_', ' ')}[/]"
+        colour = colours.get(check.verdict, "yellow")
+        verdict = f"[{colour}]{check.verdict.replace('_', ' ')}[/]"
         table.add_row(escape(check.subject), escape(check.name), verdict, escape(check.detail))
     out.print(table)
     if not report.has_run:

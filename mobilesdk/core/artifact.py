@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from math import sqrt
 
-from mobilesdk.core.contract import DType
+from mobilesdk.core.contract import DType, OutputSpec
+from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.scheme import WeightScheme
 
@@ -90,11 +92,77 @@ class Fingerprint(Frozen):
 
 
 class TensorInfo(Frozen):
-    """An input or output as the artifact declares it; ``-1`` stands for a free dimension."""
+    """An input, output or state as the artifact declares it.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape; -1 for a size that is free.
+        dtype: Its element type.
+        flexibility: The shapes that are allowed, where the file says so.
+        color_layout: Of an image, which an app gives as pixels; empty for any other tensor.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: DType
+    flexibility: Flexibility | None = None
+    color_layout: str = ""
+
+    def allows(self, shape: Sequence[int]) -> bool:
+        """Tell whether it may have a shape of sizes that are known."""
+        if self.flexibility is not None:
+            return self.flexibility.allows(shape)
+        return len(shape) == len(self.shape) and all(
+            size in (-1, wanted) for size, wanted in zip(self.shape, shape, strict=True)
+        )
+
+
+class ClassifierInfo(Frozen):
+    """What a classifier gives: the best class, which is no tensor, and the probability of each.
+
+    Attributes:
+        label: Name of the output that is the best class.
+        probabilities: Name of the output that has a probability for each class.
+        classes: In the order of the probabilities.
+    """
+
+    label: str
+    probabilities: str
+    classes: tuple[str | int, ...]
+
+    def name_in(self, specs: Sequence[OutputSpec], outputs: Collection[str]) -> str:
+        """Give the name of the probabilities in a contract.
+
+        Core ML names them after the label. They stand for the one output of the contract that the
+        artifact does not have by its name.
+
+        Args:
+            specs: Outputs of the contract.
+            outputs: Names of the artifact's outputs.
+
+        Returns:
+            Their own name if there is no such output, or several.
+        """
+        missing = [spec.name for spec in specs if spec.name not in outputs]
+        return missing[0] if len(missing) == 1 else self.probabilities
+
+
+class FunctionInfo(Frozen):
+    """A function of an artifact: something that an app can call.
+
+    Attributes:
+        name: Its name.
+        inputs: What it takes.
+        outputs: What it gives, as far as they are tensors.
+        states: What outlives a run; zeros before the first one.
+        classifier: What it gives besides tensors, if it is a classifier.
+    """
+
+    name: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    states: tuple[TensorInfo, ...] = ()
+    classifier: ClassifierInfo | None = None
 
 
 class WeightInfo(Frozen):
@@ -110,6 +178,7 @@ class WeightInfo(Frozen):
         decoded: Whether its op computes with floats made of it: an op of its own decodes it
             before, or what the op takes besides is floating point.
         fingerprint: Of the decoded values.
+        functions: That share it, where the artifact has several.
     """
 
     name: str
@@ -120,6 +189,7 @@ class WeightInfo(Frozen):
     finite: bool
     decoded: bool = False
     fingerprint: Fingerprint
+    functions: tuple[str, ...] = ()
 
 
 class OpInfo(Frozen):
@@ -131,12 +201,14 @@ class OpInfo(Frozen):
         dtype: Of its first output; of the integers that it takes, where conversions around it say
             that it is to compute in integers.
         delegate: Name of the delegate it is inside of; empty when it runs in the runtime itself.
+        function: That it is in, where the artifact has several.
     """
 
     name: str
     type: str
     dtype: str
     delegate: str = ""
+    function: str = ""
 
 
 class ArtifactInfo(Frozen):
@@ -145,6 +217,12 @@ class ArtifactInfo(Frozen):
     Attributes:
         format: Name of the exporter and of the runtime.
         size_bytes: Of the file, or of all files of a package.
+        inputs: Of the function that runs by default, as all of an interface here.
+        outputs: As far as they are tensors; the probabilities of a classifier are one.
+        states: What outlives a run; zeros before the first one.
+        classifier: What it gives besides tensors, if it is a classifier.
+        function: Name of the function that runs by default, where the artifact has several.
+        other_functions: The others, which do not run here; their weights and ops are listed too.
         minimum_os: Lowest operating system that the file itself demands, if it says so.
         delegates: Delegate → number of delegated subgraphs.
         keeps_names: Whether inputs and outputs have the contract's names; else their order counts.
@@ -158,6 +236,10 @@ class ArtifactInfo(Frozen):
     size_bytes: int
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    states: tuple[TensorInfo, ...] = ()
+    classifier: ClassifierInfo | None = None
+    function: str = ""
+    other_functions: tuple[FunctionInfo, ...] = ()
     weights: tuple[WeightInfo, ...]
     ops: tuple[OpInfo, ...]
     delegates: dict[str, int] = {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
+from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.coreml.wire import Message
 from mobilesdk.errors import FileRejected
 
@@ -12,43 +10,12 @@ _ENUMERATED, _RANGES = 21, 31
 _UNBOUNDED = -1
 
 
-@dataclass(frozen=True)
-class Flexibility:
-    """What is allowed: one of several shapes, or a range for each axis.
-
-    Attributes:
-        shapes: The shapes; empty if there are ranges.
-        ranges: Lowest and highest size of each axis; None where there is no highest.
-    """
-
-    shapes: tuple[tuple[int, ...], ...] = ()
-    ranges: tuple[tuple[int, int | None], ...] = ()
-
-    def allows(self, shape: Sequence[int]) -> bool:
-        """Tell whether an input may have a shape."""
-        if self.shapes:
-            return tuple(shape) in self.shapes
-        return len(shape) == len(self.ranges) and all(
-            low <= size and (high is None or size <= high)
-            for size, (low, high) in zip(shape, self.ranges, strict=True)
-        )
-
-    def __str__(self) -> str:
-        if self.shapes:
-            return " or ".join(str(list(shape)) for shape in self.shapes)
-        axes = (
-            str(low) if low == high else f"{low}…{'' if high is None else high}"
-            for low, high in self.ranges
-        )
-        return f"[{', '.join(axes)}]"
-
-
 def read_array_flexibility(message: Message) -> Flexibility | None:
     """Read that of an ``ArrayFeatureType``; None if it has none."""
     enumerated, ranges = message.message(_ENUMERATED), message.message(_RANGES)
     if enumerated is not None:
         shapes = (item.integers(1) for item in enumerated.messages(1))
-        return _checked(Flexibility(tuple(tuple(map(int, shape)) for shape in shapes)))
+        return _checked(Flexibility(shapes=tuple(tuple(map(int, shape)) for shape in shapes)))
     if ranges is not None:
         return _checked(Flexibility(ranges=tuple(map(_range, ranges.messages(1)))))
     return None
@@ -59,7 +26,8 @@ def read_image_flexibility(message: Message) -> Flexibility | None:
     enumerated, ranges = message.message(_ENUMERATED), message.message(_RANGES)
     if enumerated is not None:
         sizes = enumerated.messages(1)
-        return _checked(Flexibility(tuple((item.integer(2), item.integer(1)) for item in sizes)))
+        shapes = tuple((item.integer(2), item.integer(1)) for item in sizes)
+        return _checked(Flexibility(shapes=shapes))
     if ranges is not None:
         sides = (ranges.message(number) or Message(b"") for number in (2, 1))
         return _checked(Flexibility(ranges=tuple(map(_range, sides))))

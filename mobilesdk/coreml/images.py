@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilesdk.core.contract import ImageInput
 from mobilesdk.coreml.model import Feature
-from mobilesdk.errors import UsageError
+from mobilesdk.errors import ArtifactInvalid, UsageError
+
+_PIXEL_TOLERANCE = 0.1
+"""Prepared values in float16 give pixels of 0…255 back to within 0.06."""
 
 
 def pixel_type(feature: Feature) -> tuple[tuple[int, ...], str]:
     """Give the shape and dtype of an image as an app passes it; -1 for a size that is free."""
-    size = (-1, -1) if feature.flexibility else feature.shape
+    size = feature.shape if feature.flexibility is None else feature.flexibility.shape
     if feature.color_layout == "grayscale_float16":
         return size, "float16"
     return (size if feature.color_layout == "grayscale" else (*size, 3)), "uint8"
@@ -64,3 +68,28 @@ def pixels(values: NDArray[Any], feature: Feature) -> NDArray[Any]:
         return np.array(limited[0, 0])
     image = np.moveaxis(limited[0], 0, -1)
     return np.ascontiguousarray(image[..., ::-1] if feature.color_layout == "bgr" else image)
+
+
+def pixels_of(values: NDArray[Any], image: ImageInput) -> NDArray[np.uint8]:
+    """Give the pixels that an input of a model was prepared from.
+
+    Args:
+        values: ``(pixel - mean) / std``, shape [1, 3, height, width] or [1, height, width, 3].
+        image: How they were prepared.
+
+    Returns:
+        uint8 [height, width, 3] in RGB order.
+
+    Raises:
+        ArtifactInvalid: They come from no whole pixels of 0 … 255.
+    """
+    mean, std = (np.asarray(each, np.float64) for each in (image.mean, image.std))
+    channels_last = values[0] if image.layout == "NHWC" else np.moveaxis(values[0], 0, -1)
+    exact = channels_last * std + mean
+    whole = np.clip(np.rint(exact), 0, 255)
+    if not np.all(np.abs(exact - whole) <= _PIXEL_TOLERANCE):
+        raise ArtifactInvalid(
+            "The package takes an image, and a sample is made of no whole pixels of 0 … 255.",
+            hint="give a set of images, or arrays prepared from pixels as the contract says.",
+        )
+    return whole.astype(np.uint8)

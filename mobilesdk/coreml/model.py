@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mobilesdk.coreml.flexibility import (
-    Flexibility,
-    read_array_flexibility,
-    read_image_flexibility,
-)
+from mobilesdk.core.flexibility import Flexibility
+from mobilesdk.coreml.flexibility import read_array_flexibility, read_image_flexibility
 from mobilesdk.coreml.program import Program, read_program
 from mobilesdk.coreml.wire import Message
 from mobilesdk.errors import FileRejected

@@ -30,7 +30,7 @@ class ObservedPackage:
 
     how = (
         "results of the reference executor in the declared types; constants and their decoding "
-        "are not listed; of a loop, its last pass"
+        "are not listed; of a loop, its last pass; states are zeros before each sample"
     )
 
     def __init__(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec
+from mobilesdk.coreml.classifier import read_classifier
+from mobilesdk.coreml.images import pixels_of
 from mobilesdk.coreml.package import Package
 from mobilesdk.errors import ArtifactInvalid, UsageError
 
@@ -19,7 +22,12 @@ Spec = InputSpec | OutputSpec
 
 
 class ReferenceSession:
-    """The default function of a package, executed by the reference executor."""
+    """The default function of a package, executed by the reference executor.
+
+    Every run is the first of a sequence: states are zeros before it. An input that the package
+    takes as an image, and the contract as prepared numbers, is turned back into its pixels. Of a
+    classifier, the probabilities are an output, in the order of its classes; the label is none.
+    """
 
     def __init__(
         self,
@@ -48,13 +56,27 @@ class ReferenceSession:
 
         use_threads(threads)
         self._executable = Executable(package, None, Precision())
+        function = package.model.program.functions[self._executable.function]
+        self._classifier = read_classifier(function)
+        given = self._executable.output_names
+        if self._classifier is not None:
+            info = self._classifier.info
+            renamed = {info.name_in(contract.outputs, given): info.probabilities}
+            given = tuple(name for name in given if name != info.label)
+            outputs = outputs or [renamed.get(item.name, item.name) for item in contract.outputs]
         self._inputs = _pair("inputs", contract.inputs, inputs, self._executable.input_names)
-        self._outputs = _pair("outputs", contract.outputs, outputs, self._executable.output_names)
+        self._outputs = _pair("outputs", contract.outputs, outputs, given)
+        self._images = frozenset(
+            item.name for item in self._executable.inputs if item.color_layout is not None
+        )
 
     @property
     def output_names(self) -> dict[str, str]:
-        """The contract's name of each of the package's outputs."""
-        return {name: spec.name for name, spec in self._outputs}
+        """The contract's name of each value that is an output, or that one is taken from."""
+        found = {name: spec.name for name, spec in self._outputs}
+        if self._classifier is not None:
+            found[self._classifier.source] = found.pop(self._classifier.info.probabilities)
+        return found
 
     def run(
         self, inputs: Mapping[str, NDArray[Any]], *, trace: Trace | None = None
@@ -66,20 +88,33 @@ class ReferenceSession:
             trace: Called with every result.
 
         Raises:
-            ArtifactInvalid: An id lies outside int32, the run fails, or an output is not as in the
-                contract.
+            ArtifactInvalid: An id lies outside int32, an image has no whole pixels, the run fails,
+                or an output is not as in the contract.
         """
+        given = {name: self._given(name, spec, inputs[spec.name]) for name, spec in self._inputs}
         try:
             found = self._executable.predict(
-                {name: inputs[spec.name] for name, spec in self._inputs}, trace=trace
+                given, states=self._executable.new_states(), trace=trace
             )
         except UsageError as error:
             raise ArtifactInvalid(error.message, hint=error.hint) from error
-        return {spec.name: _checked(spec, found[name]) for name, spec in self._outputs}
+        return {spec.name: self._taken(name, spec, found[name]) for name, spec in self._outputs}
 
     def findings(self) -> tuple[str, ...]:
         """Name the first operation of the last run that made non-finite values of finite ones."""
         return tuple(str(item) for item in self._executable.non_finite[:1])
+
+    def _given(self, name: str, spec: InputSpec, values: NDArray[Any]) -> NDArray[Any]:
+        if name in self._images and isinstance(spec.preparation, ImageInput):
+            return pixels_of(values, spec.preparation)
+        return values
+
+    def _taken(self, name: str, spec: OutputSpec, value: Any) -> NDArray[Any]:
+        if self._classifier is not None and name == self._classifier.info.probabilities:
+            probabilities = np.array(list(value.values()), np.float32)
+            fits = probabilities.size == prod(spec.shape)
+            value = probabilities.reshape(spec.shape) if fits else probabilities
+        return _checked(spec, value)
 
 
 def _pair(

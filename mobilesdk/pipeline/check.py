@@ -12,9 +12,10 @@ class Check(Frozen):
 
     Attributes:
         verdict: ``measured`` is a figure without a limit: it has neither passed nor failed.
+            ``unverifiable``: no run here can give the figure.
     """
 
     subject: str
     name: str
-    verdict: Literal["passed", "failed", "measured", "not_evaluated"]
+    verdict: Literal["passed", "failed", "measured", "not_evaluated", "unverifiable"]
     detail: str = ""

@@ -211,7 +211,7 @@ def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) ->
         subject=subject,
         name="structure",
         verdict="failed" if info.suspicions else "passed",
-        detail="; ".join(info.suspicions),
+        detail="; ".join((*info.suspicions, *info.remarks)),
     )
     gates = tuple(
         Check(subject=subject, name=gate.title, verdict="failed", detail=gate.reason)
@@ -220,7 +220,10 @@ def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) ->
     )
     if record.parity is None:
         missing = Check(
-            subject=subject, name="parity", verdict="not_evaluated", detail=record.reason
+            subject=subject,
+            name="parity",
+            verdict="unverifiable" if info.unverifiable else "not_evaluated",
+            detail=record.reason,
         )
         return structure, *gates, missing
     measured = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
-from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 
@@ -16,9 +16,15 @@ _OVERFLOW_HINT = (
     "a number that float16 cannot hold (an attention mask of -1e38, say) becomes infinite: "
     "use -1e4 in the model, or float32 precision in the target."
 )
+_BUILD_HINT = "build it again from the model that the contract belongs to."
+_IMAGE_HINT = (
+    "state the input as ImageInput, with the mean and std that the package applies to the pixels; "
+    "or convert the model again, with arrays (ct.TensorType) in place of images."
+)
 _STORED_AS = {
     "int64": frozenset({"int32"}),
-    "float32": frozenset({"int8", "uint8", "int16"}),  # integers with their scale in the file
+    # Integers with their scale in the file, or numbers that are rounded as they pass.
+    "float32": frozenset({"int8", "uint8", "int16", "float16"}),
 }
 
 
@@ -50,20 +56,55 @@ def enforce_contract(info: ArtifactInfo, contract: Contract) -> None:
     """Pass an artifact that declares the inputs and outputs of its model, without running it.
 
     Names are compared where the format keeps them; elsewhere the order of names counts. Integers
-    may stand for int64 and, in a quantized file, for float32.
+    may stand for int64 and, in a quantized file, for float32; float16 for float32; an image for an
+    input that the contract prepares from one. Shapes are those of the contract, or among those that
+    the file allows. The classes of a classifier are the labels of the contract, if it has any.
 
     Raises:
         ArtifactInvalid: It declares others; all are named.
     """
+    outputs = _outputs(info, contract)
     problems = [
         *_interface_problems("input", info.inputs, contract.inputs, info.keeps_names),
-        *_interface_problems("output", info.outputs, contract.outputs, info.keeps_names),
+        *_interface_problems("output", outputs, contract.outputs, info.keeps_names),
+        *_class_problems(info, contract),
     ]
     if problems:
         raise ArtifactInvalid(
             f"The {info.format} file contradicts the contract of the model: {'; '.join(problems)}.",
-            hint="build it again from the model that the contract belongs to.",
+            hint=_IMAGE_HINT
+            if any("is an image" in problem for problem in problems)
+            else _BUILD_HINT,
         )
+
+
+def _outputs(info: ArtifactInfo, contract: Contract) -> tuple[TensorInfo, ...]:
+    """Give the outputs, the probabilities of a classifier by the name in the contract."""
+    classifier = info.classifier
+    if classifier is None:
+        return info.outputs
+    name = classifier.name_in(contract.outputs, {tensor.name for tensor in info.outputs})
+    return tuple(
+        tensor.model_copy(update={"name": name})
+        if tensor.name == classifier.probabilities
+        else tensor
+        for tensor in info.outputs
+    )
+
+
+def _class_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:
+    if info.classifier is None or contract.labels is None:
+        return
+    classes = tuple(map(str, info.classifier.classes))
+    if classes == contract.labels:
+        return
+    pairs = enumerate(zip(classes, contract.labels, strict=False))
+    where = [(place, *pair) for place, pair in pairs if pair[0] != pair[1]]
+    if where:
+        place, own, wanted = where[0]
+        yield f"its class {place} is {own!r}, the contract's label {wanted!r}"
+    else:
+        yield f"it has {len(classes)} classes, the contract {len(contract.labels)} labels"
 
 
 def _interface_problems(
@@ -79,14 +120,25 @@ def _interface_problems(
         if tensor is None:
             yield f"it has no {what} named {spec.name!r}"
         elif not _fits(tensor, spec):
-            yield (
-                f"the {what} {spec.name!r} is {tensor.dtype}{list(tensor.shape)}, "
-                f"not {spec.dtype}{list(spec.shape)}"
-            )
+            yield f"the {what} {spec.name!r} is {_told(tensor)}, not {spec.dtype}{list(spec.shape)}"
+
+
+def _told(tensor: TensorInfo) -> str:
+    kind = f"an image, {tensor.color_layout} " if tensor.color_layout else ""
+    return f"{kind}{tensor.dtype}{tensor.flexibility or list(tensor.shape)}"
 
 
 def _fits(tensor: TensorInfo, spec: Spec) -> bool:
-    same_rank = len(tensor.shape) == len(spec.shape)
-    sizes = zip(tensor.shape, spec.shape, strict=False)
-    same_shape = same_rank and all(size in (-1, wanted) for size, wanted in sizes)
-    return same_shape and tensor.dtype in {spec.dtype, *_STORED_AS.get(spec.dtype, ())}
+    if tensor.color_layout:
+        return _is_prepared_from(tensor, spec)
+    return tensor.allows(spec.shape) and tensor.dtype in {
+        spec.dtype,
+        *_STORED_AS.get(spec.dtype, ()),
+    }
+
+
+def _is_prepared_from(image: TensorInfo, spec: Spec) -> bool:
+    """Tell whether an input is one image of the contract, prepared; its colours are RGB there."""
+    if not isinstance(spec, InputSpec) or not isinstance(spec.preparation, ImageInput):
+        return False
+    return spec.shape[0] == 1 and image.allows((*spec.preparation.size, 3))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.coreml import load
-from mobilesdk.coreml.flexibility import Flexibility
 from mobilesdk.coreml.package import Package
 from mobilesdk.errors import FileRejected, UsageError
 from mobilesdk.runtimes.coreml import PLUGIN
@@ -77,7 +77,10 @@ def test_inspection_gives_the_pixels_that_an_image_takes(
     info = PLUGIN.inspect(flexible(tmp_path, image_ranges((4, 8), (6, 9)), image=image))
     (found,) = info.inputs
     assert (found.name, found.shape, found.dtype) == ("x", shape, dtype)
-    assert info.problems == ("'x' has a flexible shape; the contract's are fixed.",)
+    assert (info.problems, found.color_layout) == ((), image)
+    channels = shape[2:]
+    assert found.allows((5, 8, *channels))
+    assert not found.allows((9, 8, *channels))
 
 
 @pytest.mark.parametrize("layout", ["rgb", "bgr"])
@@ -93,6 +96,19 @@ def test_an_image_is_no_problem_and_runs_as_its_layout_says(tmp_path: Path, layo
     planes = np.moveaxis(pixels[..., ::-1] if layout == "bgr" else pixels, -1, 0)[None]
     expected = planes.astype(np.float32) * np.float32(1 / 255)
     np.testing.assert_array_equal(load(path).predict({"x": pixels})["y"], expected)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "shape"),
+    [(ranges((2, 5), (4, 4)), (-1, 4)), (enumerated((2, 4), (7, 4)), (-1, 4))],
+)
+def test_inspection_gives_the_shapes_that_an_array_may_have(
+    tmp_path: Path, allowed: bytes, shape: tuple[int, ...]
+) -> None:
+    info = PLUGIN.inspect(flexible(tmp_path, allowed))
+    assert (info.problems, info.inputs[0].shape) == ((), shape)
+    assert info.inputs[0].allows((2, 4))
+    assert not info.inputs[0].allows((6, 4))
 
 
 def test_what_is_allowed_is_told() -> None:

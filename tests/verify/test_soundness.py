@@ -2,8 +2,9 @@
 
 import pytest
 
-from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
-from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.artifact import ArtifactInfo, ClassifierInfo, TensorInfo
+from mobilesdk.core.contract import ArrayInput, Contract, ImageInput, InputSpec, OutputSpec
+from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.verify.soundness import enforce_contract, enforce_sound
 
@@ -36,7 +37,7 @@ def changed(tensor, **fields):
 
 
 def test_names_count_where_the_format_keeps_them_and_order_does_elsewhere():
-    enforce_contract(info((IMAGE, IDS)), CONTRACT)
+    enforce_contract(info((changed(IMAGE, dtype="float16"), IDS)), CONTRACT)
     inputs = (changed(IMAGE, name="args_10"), changed(IDS, name="args_9", shape=(1, -1)))
     scores = changed(SCORES, dtype="int8")
     enforce_contract(info(inputs, (scores,), keeps_names=False), CONTRACT)
@@ -51,7 +52,7 @@ def test_names_count_where_the_format_keeps_them_and_order_does_elsewhere():
         ((IDS, IMAGE), (SCORES, SCORES), "2 outputs, the contract 1"),
         ((IDS, changed(IMAGE, shape=(1, 4, 4, 3))), (SCORES,), r"float32\[1, 4, 4, 3\], not"),
         ((IDS, changed(IMAGE, shape=(1, 3, 4))), (SCORES,), r"float32\[1, 3, 4\], not"),
-        ((IDS, changed(IMAGE, dtype="float16")), (SCORES,), "float16"),
+        ((IDS, changed(IMAGE, dtype="bool")), (SCORES,), "'image' is bool"),
         ((changed(IDS, dtype="float32"), IMAGE), (SCORES,), "'ids' is float32"),
         ((IDS, IMAGE), (changed(SCORES, shape=(1, 6)),), "'scores' is"),
     ],
@@ -60,6 +61,80 @@ def test_names_count_where_the_format_keeps_them_and_order_does_elsewhere():
 def test_another_count_shape_or_type_is_refused(keeps_names, inputs, outputs, message):
     with pytest.raises(ArtifactInvalid, match=message):
         enforce_contract(info(inputs, outputs, keeps_names=keeps_names), CONTRACT)
+
+
+ALLOWED = Flexibility(ranges=((1, 1), (3, 3), (2, 8), (2, 8)))
+LISTED = Flexibility(shapes=((1, 3, 2, 2), (1, 3, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "side", "passes"),
+    [(ALLOWED, 4, True), (ALLOWED, 9, False), (LISTED, 2, True), (LISTED, 3, False)],
+)
+def test_the_shape_of_the_contract_has_to_be_one_that_is_allowed(allowed, side, passes):
+    found = info((IDS, changed(IMAGE, shape=allowed.shape, flexibility=allowed)))
+    ids, image = CONTRACT.inputs
+    wanted = image.model_copy(update={"shape": (1, 3, side, side)})
+    contract = CONTRACT.model_copy(update={"inputs": (ids, wanted)})
+    if passes:
+        enforce_contract(found, contract)
+        return
+    with pytest.raises(ArtifactInvalid) as refused:
+        enforce_contract(found, contract)
+    assert str(allowed) in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("layout", "pixels", "preparation", "passes"),
+    [
+        ("rgb", (4, 4, 3), ImageInput(size=(4, 4)), True),
+        ("bgr", (4, 4, 3), ImageInput(size=(4, 4)), True),  # pixels are given as RGB all the same
+        ("rgb", (4, 5, 3), ImageInput(size=(4, 4)), False),
+        ("grayscale", (4, 4), ImageInput(size=(4, 4)), False),
+        ("rgb", (4, 4, 3), ArrayInput(), False),
+    ],
+)
+def test_an_image_stands_for_an_input_that_is_prepared_from_one(
+    layout, pixels, preparation, passes
+):
+    picture = TensorInfo(name="image", shape=pixels, dtype="uint8", color_layout=layout)
+    ids, image = CONTRACT.inputs
+    prepared = image.model_copy(update={"preparation": preparation})
+    contract = CONTRACT.model_copy(update={"inputs": (ids, prepared)})
+    if passes:
+        enforce_contract(info((IDS, picture)), contract)
+        return
+    with pytest.raises(ArtifactInvalid, match=f"is an image, {layout} uint8") as refused:
+        enforce_contract(info((IDS, picture)), contract)
+    assert "ImageInput" in refused.value.hint
+
+
+CLASSES = ("a", "b", "c", "d", "e")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, ""),
+        (CLASSES, ""),
+        (("a", "c", "b", "d", "e"), "class 1 is 'b', the contract's label 'c'"),
+        ((*CLASSES, "f"), "5 classes, the contract 6 labels"),
+    ],
+)
+def test_probabilities_stand_for_the_output_and_classes_are_the_labels(labels, message):
+    probabilities = changed(SCORES, name="classLabel_probs")
+    classifier = ClassifierInfo(
+        label="classLabel", probabilities="classLabel_probs", classes=CLASSES
+    )
+    found = info(outputs=(probabilities,)).model_copy(update={"classifier": classifier})
+    contract = CONTRACT.model_copy(update={"labels": labels})
+    if not message:
+        enforce_contract(found, contract)
+        with pytest.raises(ArtifactInvalid, match="no output named 'scores'"):
+            enforce_contract(found.model_copy(update={"classifier": None}), contract)
+        return
+    with pytest.raises(ArtifactInvalid, match=message):
+        enforce_contract(found, contract)
 
 
 def test_advice_on_overflow_is_given_where_there_is_one():
