@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from mobilesdk.core.contract import Contract
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.errors import InvalidContract, InvalidModel, UsageError
 from mobilesdk.plugins import Kind, frontend, names
-from mobilesdk.targets import Budget
+from mobilesdk.targets import Budget, load_targets
 
 PROJECT_FILE = "mobilesdk.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -55,20 +56,61 @@ class BuildRequest(Frozen):
     allow_small_calibration: bool = False
 
 
+def read_request(
+    model: str | None,
+    *,
+    targets: Sequence[str | Path] = (),
+    calibration: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    contract: str | Path | None = None,
+    plugins: tuple[Path, ...] = (),
+    allow_small_calibration: bool = False,
+) -> BuildRequest:
+    """Make the request of a caller; without a model, complete it from ``mobilesdk.toml``.
+
+    Raises:
+        UsageError: There is no model and no such file, or what was given cannot be read.
+    """
+    names = tuple(map(str, targets))
+    others: tuple[str, ...] = ()
+    if model is None:
+        if calibration or evaluation or contract:
+            raise UsageError(
+                "A set or a contract was given without a MODEL.",
+                hint=f"give the MODEL, or name its sets in {PROJECT_FILE}.",
+            )
+        models, project_targets = read_project(Path(PROJECT_FILE))
+        others = project_targets if names else ()
+        names = names or project_targets
+    else:
+        models = (single(model, calibration=calibration, evaluation=evaluation, contract=contract),)
+    return BuildRequest(
+        models=models,
+        targets=names,
+        other_targets=tuple(target.id for other in others for target, _ in load_targets(other)),
+        plugins=plugins,
+        allow_small_calibration=allow_small_calibration,
+    )
+
+
 def single(
     model: str,
     *,
-    calibration: Path | None,
-    evaluation: Path | None,
-    contract: Path | None,
+    calibration: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    contract: str | Path | None = None,
 ) -> ModelRequest:
-    """Make the request for a model given on the command line."""
+    """Make the request for a model that is in no project.
+
+    Raises:
+        UsageError: It is no reference of a model, or the contract cannot be read.
+    """
     return ModelRequest(
         name=name_of(model),
         reference=model,
-        contract=None if contract is None else read_contract(contract),
-        calibration=calibration,
-        evaluation=evaluation,
+        contract=None if contract is None else read_contract(Path(contract)),
+        calibration=None if calibration is None else Path(calibration),
+        evaluation=None if evaluation is None else Path(evaluation),
     )
 
 

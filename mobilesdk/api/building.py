@@ -1,0 +1,134 @@
+"""Plan a build, and run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mobilesdk.api.running import (
+    MEMORY_LIMIT_BYTES,
+    TIME_LIMIT_S,
+    PathLike,
+    add_plugins,
+    ignore,
+    new_workers,
+    opened_cache,
+)
+
+if TYPE_CHECKING:
+    from mobilesdk.core.plan import Plan
+    from mobilesdk.pipeline.build import BuildResult
+    from mobilesdk.pipeline.schedule import Listener
+
+
+def plan(
+    model: str | None = None,
+    *,
+    targets: Sequence[PathLike] = (),
+    calibration: PathLike | None = None,
+    evaluation: PathLike | None = None,
+    contract: PathLike | None = None,
+    plugins: Sequence[PathLike] = (),
+    allow_small_calibration: bool = False,
+    listener: Listener | None = None,
+) -> Plan:
+    """Tell what `build` would do; reads the models and checks their sets.
+
+    Args:
+        model: ``package.module:factory`` or ``file.py:function``; ``mobilesdk.toml`` in the current
+            folder is read when it is ``None``.
+        targets: Names of shipped targets, files, or folders of files; all shipped ones in reach
+            when empty.
+        calibration: Folder of images, ``.npz`` or ``.npy``.
+        evaluation: Another set like it; parity is measured on it.
+        contract: JSON file that overrides or completes the model's contract.
+        plugins: Files of plug-ins.
+        allow_small_calibration: Accept fewer than 32 samples, in both sets.
+        listener: Called with every event.
+
+    Returns:
+        The plan, with every problem that was found.
+
+    Raises:
+        UsageError: The model cannot be read.
+        ToolchainMissing: The model's framework is not installed.
+    """
+    from mobilesdk.pipeline.build import make_plan
+    from mobilesdk.pipeline.request import read_request
+
+    request = read_request(
+        model,
+        targets=targets,
+        calibration=calibration,
+        evaluation=evaluation,
+        contract=contract,
+        plugins=add_plugins(plugins),
+        allow_small_calibration=allow_small_calibration,
+    )
+    with opened_cache() as store:
+        found, _, _ = make_plan(request, store, new_workers(), listener or ignore)
+    return found
+
+
+def build(
+    model: str | None = None,
+    *,
+    output: PathLike,
+    targets: Sequence[PathLike] = (),
+    calibration: PathLike | None = None,
+    evaluation: PathLike | None = None,
+    contract: PathLike | None = None,
+    plugins: Sequence[PathLike] = (),
+    allow_small_calibration: bool = False,
+    overwrite: bool = False,
+    time_limit_s: float = TIME_LIMIT_S,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    listener: Listener | None = None,
+) -> BuildResult:
+    """Build a verified variant for every target into one bundle.
+
+    Args:
+        model: As for `plan`.
+        output: Folder of the bundle.
+        targets: As for `plan`.
+        calibration: As for `plan`.
+        evaluation: As for `plan`.
+        contract: As for `plan`.
+        plugins: As for `plan`.
+        allow_small_calibration: As for `plan`.
+        overwrite: Replace the output if it exists.
+        time_limit_s: Wall time of one step, seconds.
+        memory_limit_bytes: Resident memory of one step.
+        listener: Called with every event.
+
+    Returns:
+        The manifest, the variants that failed, and the exit code of the command. A bundle with
+        failed gates or failed variants is written, with ``releasable: false``.
+
+    Raises:
+        UsageError: A model, a set or the plan cannot be used; nothing was written.
+        ToolchainMissing: A toolchain is not installed; nothing was written.
+        StepFailed: No variant could be built; nothing was written.
+    """
+    from mobilesdk.pipeline.build import run_build
+    from mobilesdk.pipeline.request import read_request
+
+    request = read_request(
+        model,
+        targets=targets,
+        calibration=calibration,
+        evaluation=evaluation,
+        contract=contract,
+        plugins=add_plugins(plugins),
+        allow_small_calibration=allow_small_calibration,
+    )
+    with opened_cache() as store:
+        return run_build(
+            request,
+            Path(output),
+            overwrite=overwrite,
+            cache=store,
+            workers=new_workers(time_limit_s, memory_limit_bytes),
+            listener=listener or ignore,
+        )
