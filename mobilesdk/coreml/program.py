@@ -273,6 +273,8 @@ def read_value(message: Message) -> Value:
     if blob is not None:
         return Value(of, BlobReference(blob.text(1), blob.integer(2)))
     immediate = message.message(3)
+    if immediate is None and isinstance(of, ListType):
+        return Value(of, ())  # coremltools writes nothing for an empty list
     if immediate is None:
         raise FileRejected("ML Program: a value has no content.")
     if isinstance(of, TensorType):
