@@ -13,20 +13,35 @@ WHOLE_IN_FLOAT16 = 2048
 """Float16 holds every whole number up to this one, and above it only some."""
 _HAVE_CLAMPS = frozenset(TAKEN) - {"avg_pool", "max_pool"} | {"conv_transpose"}
 _LEVELS = {ElementType.INT8: (-128, 127), ElementType.UINT8: (0, 255)}
-_INDEXED = {"gather": ("x", "indices"), "gather_along_axis": ("x", "indices")}
+_INDEXED = ("gather", "gather_along_axis", "gather_nd")
 # Operations that hand on ids → parameters that they come in by.
 _HAND_ON = {
-    "cast": ("x",),
-    "reshape": ("x",),
-    "expand_dims": ("x",),
-    "squeeze": ("x",),
-    "transpose": ("x",),
-    "slice_by_index": ("x",),
+    "abs": ("x",),
     "add": ("x", "y"),
-    "sub": ("x", "y"),
-    "select": ("a", "b"),
+    "cast": ("x",),
+    "clip": ("x",),
+    "concat": ("values",),
+    "expand_dims": ("x",),
     "floor": ("x",),
+    "floor_div": ("x", "y"),
+    "gather": ("x",),
+    "identity": ("x",),
+    "maximum": ("x", "y"),
+    "minimum": ("x", "y"),
+    "mod": ("x", "y"),
+    "mul": ("x", "y"),
+    "real_div": ("x", "y"),
+    "reshape": ("x",),
     "round": ("x",),
+    "select": ("a", "b"),
+    "slice_by_index": ("x",),
+    "slice_by_size": ("x",),
+    "split": ("x",),
+    "squeeze": ("x",),
+    "stack": ("values",),
+    "sub": ("x", "y"),
+    "tile": ("x",),
+    "transpose": ("x",),
 }
 
 
@@ -35,18 +50,20 @@ def rounded_before_clamp(wiring: Wiring) -> Iterator[str]:
     for dequantize in wiring.operations:
         if dequantize.type != "dequantize" or not dequantize.outputs:
             continue
-        users = wiring.users.get(dequantize.outputs[0].name, [])
-        source = _rounded_op(wiring, dequantize)
-        if len(users) != 1 or source is None or dequantize.outputs[0].name in wiring.results:
+        name = dequantize.outputs[0].name
+        users, source = wiring.users.get(name, []), _rounded_op(wiring, dequantize)
+        if source is None or name in wiring.results:
             continue
-        held, kept = _held(wiring, dequantize), _kept(wiring, users[0])
+        held, kept = _held(wiring, dequantize), _kept_by_all(wiring, users)
         if held is None or kept is None:
             continue
         step = (held[1] - held[0]) / 255
         if held[0] < kept[0] - 2 * step or held[1] > kept[1] + 2 * step:
+            clamps = list(dict.fromkeys(user.type for user in users))
             yield (
                 f"{source.name} ({source.type}): rounded over {held[0]:.4g}…{held[1]:.4g} before "
-                f"{users[0].type} cuts it to {kept[0]:.4g}…{kept[1]:.4g}."
+                f"{' and '.join(clamps)} {'cuts' if len(clamps) == 1 else 'cut'} it to "
+                f"{kept[0]:.4g}…{kept[1]:.4g}."
             )
 
 
@@ -73,6 +90,15 @@ def _held(wiring: Wiring, dequantize: Operation) -> tuple[float, float] | None:
     return (levels[0] - zero) * scale, (levels[1] - zero) * scale
 
 
+def _kept_by_all(wiring: Wiring, users: list[Operation]) -> tuple[float, float] | None:
+    """Give the range that at least one of several clamps lets through; None if one is no clamp."""
+    found = [_kept(wiring, user) for user in users]
+    ranges = [each for each in found if each is not None]
+    if not ranges or len(ranges) < len(found):
+        return None
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
 def _kept(wiring: Wiring, clamp: Operation) -> tuple[float, float] | None:
     """Give the range that a clamp lets through; None if the operation is none."""
     if clamp.type == "relu":
@@ -88,28 +114,37 @@ def ids_through_float16(wiring: Wiring) -> Iterator[str]:
     for operation in wiring.operations:
         if operation.type not in _INDEXED:
             continue
-        table, indices = _INDEXED[operation.type]
-        rows = _rows(wiring, operation, table)
-        if rows > WHOLE_IN_FLOAT16 and (where := _float16_source(wiring, operation, indices)):
+        rows = _rows(wiring, operation)
+        if rows > WHOLE_IN_FLOAT16 and (where := _float16_source(wiring, operation)):
             yield (
                 f"{operation.name} ({operation.type}): ids pass through float16 in {where}, which "
                 f"holds whole numbers up to {WHOLE_IN_FLOAT16} only; there are {rows} rows."
             )
 
 
-def _rows(wiring: Wiring, operation: Operation, table: str) -> int:
+def _rows(wiring: Wiring, operation: Operation) -> int:
+    """Give the size of the axis that is indexed, the largest one of several; 0 if it is free."""
+    shape, indices = _shape(wiring, operation, "x"), _shape(wiring, operation, "indices")
+    if operation.type == "gather_nd":
+        batch = int(wiring.number(operation, "batch_dims") or 0)
+        count = (indices[-1] or 0) if indices else 0
+        return max(((size or 0) for size in shape[batch : batch + count]), default=0)
     axis = wiring.number(operation, "axis") or 0.0
-    for name in names(operation, (table,)):
+    return (shape[int(axis)] or 0) if -len(shape) <= axis < len(shape) else 0
+
+
+def _shape(wiring: Wiring, operation: Operation, parameter: str) -> tuple[int | None, ...]:
+    """Give the declared shape of an argument; empty if it has none."""
+    for name in names(operation, (parameter,)):
         declared = wiring.types.get(name)
-        shape = declared.shape if isinstance(declared, TensorType) else None
-        if shape and -len(shape) <= axis < len(shape):
-            return shape[int(axis)] or 0
-    return 0
+        if isinstance(declared, TensorType) and declared.shape:
+            return declared.shape
+    return ()
 
 
-def _float16_source(wiring: Wiring, operation: Operation, parameter: str) -> str:
+def _float16_source(wiring: Wiring, operation: Operation) -> str:
     """Give the name of a float16 value that ids are made from; empty if there is none."""
-    pending, seen = names(operation, (parameter,)), set[str]()
+    pending, seen = names(operation, ("indices",)), set[str]()
     while pending:
         name = pending.pop()
         if name in seen or name in wiring.constants:

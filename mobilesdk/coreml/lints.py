@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from mobilesdk.coreml.flow_lints import ids_through_float16, rounded_before_clamp
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function
-from mobilesdk.coreml.storage_lints import (
-    compressed_operands,
-    larger_than_dense,
-    skipped_weights,
-    tiny_scales,
+from mobilesdk.coreml.scale_lints import (
+    divided_weights,
+    scales_near_zero,
+    scales_per_input_channel,
+    values_at_risk,
+    values_without_scale,
 )
+from mobilesdk.coreml.storage_lints import compressed_operands, larger_than_dense, skipped_weights
 from mobilesdk.coreml.wiring import Wiring
 
 
@@ -45,9 +47,12 @@ def lint(package: Package, function: Function) -> Findings:
         problems=(
             *larger_than_dense(wiring),
             *compressed_operands(wiring),
+            *values_without_scale(wiring),
+            *scales_per_input_channel(wiring),
+            *divided_weights(wiring),
             *rounded_before_clamp(wiring),
             *ids_through_float16(wiring),
         ),
-        suspicions=tuple(skipped_weights(wiring)),
-        remarks=tuple(tiny_scales(wiring)),
+        suspicions=(*skipped_weights(wiring), *values_at_risk(wiring)),
+        remarks=tuple(scales_near_zero(wiring)),
     )

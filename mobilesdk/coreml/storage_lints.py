@@ -1,13 +1,9 @@
-"""Faults in how constants are stored: too large, of no weight, skipped, with scales near zero."""
+"""Faults in how constants are stored: too large, of no weight, skipped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.constexpr import is_constexpr
@@ -20,7 +16,6 @@ SMALL = 2048
 """Constants with fewer elements are left alone: nobody gains or loses by how they are stored."""
 
 _NAMED = 5
-_SMALLEST_NORMAL = 2.0**-14  # of float16
 _ARITHMETIC = frozenset(
     {"add", "sub", "mul", "real_div", "floor_div", "maximum", "minimum", "pow", "select", "concat"}
 )
@@ -51,7 +46,7 @@ def compressed_operands(wiring: Wiring) -> Iterator[str]:
 
 def skipped_weights(wiring: Wiring) -> Iterator[str]:
     """Quantizers skip a weight whose channels do not divide by the block or the group."""
-    for what, count_axis in (("blocks", _block_axis), ("groups", _group_axis)):
+    for what, count_axis in (("blocks", _block_axis), ("groups", output_axis)):
         sizes = _sizes(wiring, count_axis)
         skipped = [
             use
@@ -71,7 +66,8 @@ def skipped_weights(wiring: Wiring) -> Iterator[str]:
             )
 
 
-def _group_axis(use: Use, constants: Constants) -> int | None:
+def output_axis(use: Use, constants: Constants) -> int | None:
+    """Give the axis of the output channels, from the first; None for what is no weight."""
     axis = channel_axis(use, constants)
     rank = len(constants.declared(use.name).static_shape())
     return None if axis is None or rank < 2 else axis % rank
@@ -79,7 +75,7 @@ def _group_axis(use: Use, constants: Constants) -> int | None:
 
 def _block_axis(use: Use, constants: Constants) -> int | None:
     """Give the axis of the input channels: the other one of the first two, or of the last two."""
-    axis = _group_axis(use, constants)
+    axis = output_axis(use, constants)
     if axis is None:
         return None
     first = len(constants.declared(use.name).static_shape()) - 2
@@ -115,25 +111,3 @@ def _argument_shape(wiring: Wiring, operation: Operation, parameter: str) -> tup
         return None
     values = wiring.argument(operation, parameter)
     return None if values is None else values.shape
-
-
-def tiny_scales(wiring: Wiring) -> Iterator[str]:
-    """Scales that float16 holds with fewer bits, or not at all; harmless where all is zero."""
-    tiny = zero = total = 0
-    for use in filter(wiring.is_compressed, wiring.uses):
-        for scales in _scales(wiring, use):
-            total += scales.size
-            zero += int(np.count_nonzero(scales == 0))
-            tiny += int(np.count_nonzero((scales != 0) & (np.abs(scales) < _SMALLEST_NORMAL)))
-    if tiny or zero:
-        yield (
-            f"Of {total} scales, {tiny} lie below the normal range of float16, and {zero} are zero."
-        )
-
-
-def _scales(wiring: Wiring, use: Use) -> Iterator[NDArray[Any]]:
-    for operation in wiring.constants.chain(use.name):
-        if is_constexpr(operation.type):
-            scales = wiring.argument(operation, "scale")
-            if scales is not None and scales.dtype == np.float16:
-                yield scales

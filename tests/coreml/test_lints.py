@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.runtimes.coreml import PLUGIN
 
 from .building import Builder, text
+from .programs import Function, Text, write
 
 LARGE, SMALL = (64, 64), (8, 8)
 SHAPE = (1, 4)
@@ -57,6 +59,9 @@ def rounded(builder: Builder, dtype: str, scale: float, *users: str) -> None:
         ("uint8", 0.1, ("relu",), ""),
         ("int8", 0.1, ("exp",), ""),
         ("int8", 0.1, ("relu", "exp"), ""),  # the other one needs the whole range
+        ("int8", 0.1, ("relu6", "clip"), "over -12.8…12.7 before relu6 and clip cut it to 0…6"),
+        ("int8", 0.1, ("relu6", "relu"), "before relu6 and relu cut it to 0…inf"),
+        ("uint8", 0.1, ("relu6", "relu"), ""),  # one of them lets all through
         ("int8", 0.1, (), ""),
     ],
 )
@@ -116,23 +121,6 @@ def test_a_dense_weight_is_suspect_if_it_does_not_divide(
 
 
 @pytest.mark.parametrize(
-    ("scale", "remarks"),
-    [
-        (1.0, ()),
-        (2.0**-15, ("Of 64 scales, 64 lie below the normal range of float16, and 0 are zero.",)),
-        (0.0, ("Of 64 scales, 0 lie below the normal range of float16, and 64 are zero.",)),
-    ],
-)
-def test_scales_near_zero_are_counted(
-    scale: float, remarks: tuple[str, ...], tmp_path: Path
-) -> None:
-    builder = Builder()
-    scaled(builder, "w", LARGE, scale=scale)
-    builder.consume("w")
-    assert inspect(builder, tmp_path).remarks == remarks
-
-
-@pytest.mark.parametrize(
     ("rows", "through", "fault"),
     [(3000, "float16", True), (2000, "float16", False), (3000, "int32", False)],
 )
@@ -152,3 +140,59 @@ def test_ids_of_large_tables_may_not_pass_through_float16(
     )
     problems = inspect(builder, tmp_path).problems
     assert any("ids pass through float16 in between" in item for item in problems) == fault
+
+
+HANDED_ON: dict[str, dict[str, Any]] = {
+    "concat": {"values": ["back", "back"], "axis": np.int32(0), "interleave": np.bool_(False)},
+    "stack": {"values": ["back", "back"], "axis": np.int32(0)},
+    "mul": {"x": "back", "y": np.int32(2)},
+    "mod": {"x": "back", "y": np.int32(5000)},
+    "clip": {"x": "back", "alpha": np.int32(0), "beta": np.int32(5000)},
+    "split": {"x": "back", "num_splits": np.int32(1), "axis": np.int32(0)},
+    "sub": {"x": np.int32(4000), "y": "back"},
+}
+LOOKED_UP: dict[str, dict[str, Any]] = {
+    "gather": {"axis": np.int32(0)},
+    "gather_along_axis": {"axis": np.int32(0)},
+    "gather_nd": {"batch_dims": np.int32(0)},
+}
+
+
+def looked_up(
+    root: Path, kind: str, through: str, handed_on: str = "", shape: tuple[int, int] = (3000, 2)
+) -> ArtifactInfo:
+    """Build ``argmax → cast → cast → handed_on → kind`` over a table."""
+    made = Function({"x": ("float32", (4, 2))}, ("y",))
+    made.body.const("table", np.ones(shape, np.float32))
+    made.body.op("reduce_argmax", {"ids": ("int32", (4, 1))}, x="x", axis=np.int32(1))
+    made.body.op("cast", {"between": (through, (4, 1))}, x="ids", dtype=Text("fp16"))
+    made.body.op("cast", {"back": ("int32", (4, 1))}, x="between", dtype=Text("int32"))
+    if handed_on:
+        made.body.op(handed_on, {"last": ("int32", (4, 1))}, **HANDED_ON[handed_on])
+    ids = "last" if handed_on else "back"
+    made.body.op(kind, {"y": ("float32", (4, 2))}, x="table", indices=ids, **LOOKED_UP[kind])
+    return PLUGIN.inspect(write(root / "m.mlpackage", made))
+
+
+@pytest.mark.parametrize("through", ["float16", "int32"])
+@pytest.mark.parametrize("handed_on", HANDED_ON)
+def test_ids_are_followed_through_what_hands_them_on(
+    handed_on: str, through: str, tmp_path: Path
+) -> None:
+    problems = looked_up(tmp_path, "gather", through, handed_on).problems
+    assert any("float16 in between" in item for item in problems) == (through == "float16")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "fault"),
+    [
+        ("gather_along_axis", (3000, 2), True),
+        ("gather_nd", (3000, 2), True),
+        ("gather_nd", (2, 3000), False),  # the indices have one place: of the first axis
+    ],
+)
+def test_every_way_to_look_up_ids_is_checked(
+    kind: str, shape: tuple[int, int], fault: bool, tmp_path: Path
+) -> None:
+    problems = looked_up(tmp_path, kind, "float16", shape=shape).problems
+    assert any("there are 3000 rows" in item for item in problems) == fault

@@ -16,30 +16,12 @@ from torch import Tensor, nn
 
 from mobilesdk.coreml import load
 from mobilesdk.lowering.coreml.convert import import_coremltools
+from tests.verify.coreml_faults_net import Net
 
 ct = import_coremltools()
 
 import coremltools.optimize.coreml as cto  # noqa: E402  after what it clashes with is hidden
 from coremltools.optimize.coreml.experimental import _model_debugger  # noqa: E402
-
-
-class Net(nn.Module):
-    """Channels that 16 and 32 do not divide, a weight above 65,504 elements, a constant operand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.stem = nn.Conv2d(3, 64, 3, padding=1)
-        self.odd = nn.Conv2d(64, 60, 1)
-        self.back = nn.Conv2d(60, 80, 1)
-        self.register_buffer("positions", torch.randn(1, 80, 8, 8))
-        self.head = nn.Linear(80, 1000)
-        with torch.no_grad():
-            self.head.weight[7] = 0
-
-    def forward(self, image: Tensor) -> Tensor:
-        y = nn.functional.hardtanh(self.odd(self.stem(image).relu()), 0.0, 6.0)
-        return self.head((self.back(y) + self.positions).mean((2, 3)))
 
 
 class Masked(nn.Module):
@@ -53,12 +35,14 @@ class Squared(nn.Module):
 
 
 class FloatIds(nn.Module):
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, *, joined: bool = False) -> None:
         super().__init__()
         self.table = nn.Embedding(rows, 4)
+        self.joined = joined
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.table((ids.float() + 0.25).floor().long())
+        found = (ids.float() + 0.25).floor().long()
+        return self.table(torch.cat([found, ids.long()]) if self.joined else found)
 
 
 IMAGE, VECTOR = (torch.randn(1, 3, 8, 8),), (torch.randn(8, 8),)
@@ -107,6 +91,14 @@ def round_activations(model: Any, folder: Path) -> Any:
     return cto.linear_quantize_activations(model, config, [{"image": 3 * IMAGE[0].numpy()}])
 
 
+def with_a_channel_of(value: float) -> Net:
+    """Give a network with a channel so small that its scale is zero in float16."""
+    net = Net()
+    with torch.no_grad():
+        net.head.weight[9] = value
+    return net
+
+
 def operand(model: Any) -> str:
     """Give the name of the constant that is added."""
     return next(
@@ -136,11 +128,15 @@ def main(folder: Path) -> None:
         "outgrown": palettize(
             model, positions, nbits=8, granularity="per_grouped_channel", group_size=1
         ),
+        "without_scale": linear(
+            convert(with_a_channel_of(2e-6), IMAGE), positions, mode="linear_symmetric"
+        ),
         "operand": linear(model, mode="linear_symmetric"),
         "before_clamp": round_activations(older, folder / "float.mlpackage"),
         "infinite": convert(Masked(), VECTOR),
         "overflow": convert(Squared(), VECTOR),
         "float_ids": convert(FloatIds(70_000), IDS),
+        "joined_float_ids": convert(FloatIds(70_000, joined=True), IDS),
         "few_float_ids": convert(FloatIds(2_000), IDS),
     }
     for name, package in made.items():

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from mobilesdk.verify.soundness import enforce_sound
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+NET = Path(__file__).with_name("coreml_faults_net.py")
 CLEAN = ["clean", "clean_int8", "clean_palette6", "clean_sparse", "few_float_ids"]
 INT4 = WeightScheme(encoding="linear", bits=4, granularity="per_block", block_size=32)
 PALETTE4 = WeightScheme(encoding="palette", bits=4, granularity="per_group", group_size=16)
@@ -62,12 +64,15 @@ def test_a_package_without_a_fault_passes(name: str, folder: Path) -> None:
     ("name", "words"),
     [
         ("unpruned", ["head_weight", "compressed to 169840 bytes, more than the 160000"]),
-        ("changed", ["back_weight", "tables of shape"]),
+        ("changed", ["back_weight", "scaled for each input channel"]),
+        ("changed", ["odd_weight", "largest value of each input channel is 1: divided"]),
+        ("without_scale", ["head_weight", "80 of 80000 values are lost"]),
         ("outgrown", ["back_weight", "compressed to 45760 bytes, more than the 9600"]),
         ("operand", ["positions", "(add): compressed, but it is an operand and no weight"]),
         ("before_clamp", ["(conv): rounded over -2", "before clip cuts it to 0…6"]),
         ("infinite", ["(add): 28 of 64 values are not finite"]),
         ("float_ids", ["(gather): ids pass through float16 in floor", "there are 70000 rows"]),
+        ("joined_float_ids", ["(gather): ids pass through float16", "there are 70000 rows"]),
     ],
 )
 def test_a_fault_that_shows_in_the_file_is_named_and_refused(
@@ -191,3 +196,29 @@ def test_inspect_names_the_fault_and_ends_with_its_exit_code(
     )
     assert done.returncode == (CheckFailed.exit_code if fails else 0), done.stderr
     assert ("before clip cuts it" in " ".join(done.stdout.split())) == fails
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "error", "words"),
+    [
+        ("before_clamp", 6, "artifact-invalid", "(conv): rounded over"),
+        ("without_scale", 6, "artifact-invalid", "head_weight_to_fp16_quantized (linear): 80 of"),
+        ("skipped_blocks", 1, None, "into blocks of 32"),
+        ("clean", 0, None, "sqnr_db"),
+    ],
+)
+def test_verify_names_the_fault_and_ends_with_its_exit_code(
+    name: str, code: int, error: str | None, words: str, folder: Path, command_line: Any
+) -> None:
+    np.savez(
+        command_line.folder / "images.npz",
+        image=np.random.default_rng(0).normal(size=(8, 3, 8, 8)).astype(np.float32),
+    )
+    result = command_line(
+        *("verify", folder / f"{name}.mlpackage", "--model", f"{NET}:build", "--json"),
+        *("--evaluation", command_line.folder / "images.npz"),
+    )
+    assert result.code == code, result.err
+    assert result.json.get("error", {}).get("code") == error
+    told = result.json["error"]["message"] if error else str(result.json["checks"])
+    assert words in told

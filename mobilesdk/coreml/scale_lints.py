@@ -1,0 +1,146 @@
+"""Faults in the scales of compressed constants: zero, near zero, along the wrong axis, left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilesdk.coreml.constexpr import decode, is_constexpr
+from mobilesdk.coreml.program import Operation
+from mobilesdk.coreml.storage_lints import SMALL, output_axis
+from mobilesdk.coreml.weights import Use
+from mobilesdk.coreml.wiring import Wiring
+from mobilesdk.errors import FileRejected
+
+_SMALLEST_NORMAL = 2.0**-14  # of float16
+_NOTICED = 0.01
+"""Share of a weight, by root mean square, below which nobody notices its loss: 40 dB."""
+_TABLES = frozenset({"constexpr_lut_to_dense", "constexpr_lut_to_sparse"})
+_DIVIDED = frozenset({"conv", "conv_transpose", "linear", "matmul"})
+
+
+def values_without_scale(wiring: Wiring) -> Iterator[str]:
+    """A scale that float16 rounded to zero makes all values of its channel zero."""
+    for use, operation, scales in _scaled(wiring):
+        if np.any(scales == 0):
+            codes = _decoded(wiring, operation, (scales == 0).astype(scales.dtype))
+            if codes is not None and (lost := np.count_nonzero(codes)):
+                yield (
+                    f"{use.name} ({use.operation.type}): {lost} of {codes.size} values are lost, "
+                    "because their scale is zero."
+                )
+
+
+def values_at_risk(wiring: Wiring) -> Iterator[str]:
+    """A scale below the normal range of float16 is zero on a device that has no such numbers."""
+    for use, operation, scales in _scaled(wiring):
+        tiny = _is_tiny(scales)
+        if np.any(tiny):
+            values = _decoded(wiring, operation, scales)
+            lost = _decoded(wiring, operation, np.where(tiny, scales, np.zeros_like(scales)))
+            if values is None or lost is None:
+                continue
+            share = _norm(lost) / max(_norm(values), 1e-300)
+            if share > _NOTICED:
+                yield (
+                    f"{use.name} ({use.operation.type}): {np.count_nonzero(tiny)} of {scales.size} "
+                    "scales lie below the normal range of float16; a device that takes them for "
+                    f"zero loses {100 * share:.3g} % of the weight."
+                )
+
+
+def scales_near_zero(wiring: Wiring) -> Iterator[str]:
+    """Count the scales that float16 holds with fewer bits, or not at all."""
+    found = [scales for _, _, scales in _scaled(wiring) if scales.dtype == np.float16]
+    tiny = sum(int(np.count_nonzero(_is_tiny(scales))) for scales in found)
+    zero = sum(int(np.count_nonzero(scales == 0)) for scales in found)
+    if tiny or zero:
+        total = sum(scales.size for scales in found)
+        yield (
+            f"Of {total} scales, {tiny} lie below the normal range of float16, and {zero} are zero."
+        )
+
+
+def scales_per_input_channel(wiring: Wiring) -> Iterator[str]:
+    """Tables with a scale for each input channel are larger than the weight may be uncompressed."""
+    for use in filter(wiring.is_compressed, wiring.uses):
+        axis = output_axis(use, wiring.constants)
+        if axis is not None and _varies_along_another(wiring, use, axis):
+            yield (
+                f"{use.name} ({use.operation.type}): its tables are scaled for each input channel; "
+                "compress again without enable_per_channel_scale."
+            )
+
+
+def _varies_along_another(wiring: Wiring, use: Use, axis: int) -> bool:
+    """Tell whether there is a table, or a scale over tables, for each place along another axis."""
+    shape, chain = wiring.shape(use), wiring.constants.chain(use.name)
+    table = next((place for place, item in enumerate(chain) if item.type in _TABLES), None)
+    if table is None:
+        return False
+    given = [(wiring.argument(chain[table], "lut"), len(shape) + 2)]
+    given += [(wiring.argument(item, "scale"), len(shape)) for item in chain[:table]]
+    counts = [each.shape for each, rank in given if each is not None and each.ndim == rank]
+    return any(
+        count == size > 1 and place != axis
+        for each in counts
+        for place, (count, size) in enumerate(zip(each, shape, strict=False))
+    )
+
+
+def divided_weights(wiring: Wiring) -> Iterator[str]:
+    """A weight that coremltools skips after it divided it: each input channel has the maximum 1."""
+    for use in wiring.uses:
+        axis = output_axis(use, wiring.constants)
+        if axis is None or use.operation.type not in _DIVIDED or wiring.is_compressed(use):
+            continue
+        values = wiring.constants.read(use.name)
+        if prod(wiring.shape(use)) >= SMALL and _is_divided(values, wiring.shape(use), axis):
+            yield (
+                f"{use.name} ({use.operation.type}): the largest value of each input channel is 1: "
+                "divided, and the scales left out; compress again without "
+                "enable_per_channel_scale."
+            )
+
+
+def _is_divided(values: NDArray[Any] | tuple[str, ...], shape: tuple[int, ...], axis: int) -> bool:
+    if isinstance(values, tuple) or values.shape != shape or values.dtype.kind != "f":
+        return False
+    sizes = np.abs(values)
+    largest = sizes.max(axis=axis)
+    between = np.mean((sizes > 0) & (sizes < 1))  # weights of zeros and ones were made so
+    return bool(np.all((largest == 1) | (largest == 0)) and between > 0.5)
+
+
+def _scaled(wiring: Wiring) -> Iterator[tuple[Use, Operation, NDArray[Any]]]:
+    """Give the operations of compressed constants that multiply by scales."""
+    for use in filter(wiring.is_compressed, wiring.uses):
+        for operation in wiring.constants.chain(use.name):
+            if is_constexpr(operation.type):
+                scales = wiring.argument(operation, "scale")
+                if scales is not None:
+                    yield use, operation, scales
+
+
+def _is_tiny(scales: NDArray[Any]) -> NDArray[Any]:
+    near_zero: NDArray[Any] = (scales != 0) & (np.abs(scales) < _SMALLEST_NORMAL)
+    return near_zero if scales.dtype == np.float16 else np.zeros(scales.shape, bool)
+
+
+def _decoded(wiring: Wiring, operation: Operation, scales: NDArray[Any]) -> NDArray[Any] | None:
+    """Give what an operation would decode to with other scales; None if it contradicts itself."""
+    names = [*operation.inputs, *(name for name in operation.attributes if name != "name")]
+    given = {name: wiring.argument(operation, name) for name in names}
+    arguments = {name: values for name, values in given.items() if values is not None}
+    try:
+        return decode(operation.type, arguments | {"scale": scales})[-1]
+    except FileRejected:
+        return None
+
+
+def _norm(values: NDArray[Any]) -> float:
+    return float(np.linalg.norm(values.astype(np.float64)))
