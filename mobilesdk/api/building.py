@@ -66,8 +66,8 @@ def plan(
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
     )
-    with opened_cache() as store:
-        found, _, _ = make_plan(request, store, new_workers(), listener or ignore)
+    with opened_cache() as store, new_workers() as workers:
+        found, _, _ = make_plan(request, store, workers, listener or ignore)
     return found
 
 
@@ -123,12 +123,12 @@ def build(
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
     )
-    with opened_cache() as store:
+    with opened_cache() as store, new_workers(time_limit_s, memory_limit_bytes) as workers:
         return run_build(
             request,
             Path(output),
             overwrite=overwrite,
             cache=store,
-            workers=new_workers(time_limit_s, memory_limit_bytes),
+            workers=workers,
             listener=listener or ignore,
         )

@@ -120,5 +120,5 @@ def _inspector(plugins: Sequence[PathLike], listener: Listener | None) -> Iterat
     from mobilesdk.pipeline.inspection import Inspector
 
     files = add_plugins(plugins)
-    with opened_cache() as store:
-        yield Inspector(store, new_workers(), listener or ignore, files)
+    with opened_cache() as store, new_workers() as workers:
+        yield Inspector(store, workers, listener or ignore, files)

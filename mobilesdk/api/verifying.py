@@ -48,8 +48,8 @@ def verify(
     files = add_plugins(plugins)
     place = Path(path)
     if (place / MANIFEST_NAME).exists():
-        with opened_cache() as store:
-            return verify_bundle(place, store, new_workers(), listener or ignore, files)
+        with opened_cache() as store, new_workers() as workers:
+            return verify_bundle(place, store, workers, listener or ignore, files)
     if not place.exists():
         raise UsageError(f"{place} does not exist.", hint="give a bundle or an artifact.")
     if model is None:
@@ -58,5 +58,5 @@ def verify(
             hint="give --model file.py:function.",
         )
     request = single(model, evaluation=evaluation, contract=contract)
-    with opened_cache() as store:
-        return verify_foreign(place, request, store, new_workers(), listener or ignore, files)
+    with opened_cache() as store, new_workers() as workers:
+        return verify_foreign(place, request, store, workers, listener or ignore, files)

@@ -81,6 +81,7 @@ class CoreMLExporter:
 
     options = CoreMLOptions
     tools = (Tool(distribution="coremltools", extra="coreml"),)
+    preloads = ("mobilesdk.lowering.coreml.convert:import_coremltools",)
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     suffix = ".mlpackage"
 

@@ -40,6 +40,7 @@ from mobilesdk.core.scheme import ActivationScheme, CompressionRecord, Request, 
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import CompressionIncomplete, StepFailed
 from mobilesdk.graph.records import complete_record, read_summary
+from mobilesdk.lowering.executorch import PRELOADS
 from mobilesdk.lowering.expectation import expected_weight, exported
 from mobilesdk.lowering.xnnpack.floats import float_op_types
 from mobilesdk.lowering.xnnpack.limits import refusals, weight_refusal
@@ -81,6 +82,7 @@ class ExecuTorchExporter:
         Tool(distribution="executorch", extra="executorch"),
         Tool(distribution="torchao", extra="executorch"),
     )
+    preloads = PRELOADS
 
     def needs(self, request: Request) -> Needs:
         """Ask for calibration samples when ranges of activations are fixed in the file."""

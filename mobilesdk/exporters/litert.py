@@ -62,7 +62,7 @@ from mobilesdk.lowering.litert.recipe import (
     float_operators,
     nnapi_float_types,
 )
-from mobilesdk.plugins.contract import ExportOptions, Tool
+from mobilesdk.plugins.contract import PROGRAM_PRELOADS, ExportOptions, Tool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,6 +97,7 @@ class LiteRTExporter:
         Tool(distribution="ai-edge-quantizer", extra="litert"),
         Tool(distribution="ai-edge-litert", extra="litert"),
     )
+    preloads = (*PROGRAM_PRELOADS, "litert_torch", "ai_edge_quantizer.quantizer")
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     suffix = ".tflite"
 

@@ -31,7 +31,7 @@ from mobilesdk.core.contract import Contract
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
 from mobilesdk.core.step import StepContext
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.plugins.contract import PROGRAM_PRELOADS, Tool
 
 if TYPE_CHECKING:
     from mobilesdk.graph.flatten import Leaves
@@ -43,6 +43,7 @@ class TorchFrontend:
     """Reads a module by the function that makes it."""
 
     tools = (Tool(distribution="torch", extra="torch"),)
+    preloads = PROGRAM_PRELOADS
     form = Form.EXPORTED_PROGRAM
     traits = frozenset({Trait.FOLDED})
 

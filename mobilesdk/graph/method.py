@@ -14,7 +14,7 @@ from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig, StepContext
 from mobilesdk.graph.compression import Compression
 from mobilesdk.graph.schemes import storable
-from mobilesdk.plugins.contract import Tool
+from mobilesdk.plugins.contract import PROGRAM_PRELOADS, Tool
 
 _ROUNDED = frozenset({Trait.ON_GRID, Trait.QUANTIZED})
 
@@ -44,6 +44,7 @@ class Method:
     forbids: frozenset[Trait] = _ROUNDED
 
     tools = (Tool(distribution="torch", extra="torch"),)
+    preloads = PROGRAM_PRELOADS
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = frozenset({Trait.FOLDED})
 

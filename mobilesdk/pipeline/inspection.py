@@ -17,6 +17,7 @@ from mobilesdk.pipeline.job import Job, TaskKind
 from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.planning import add_preparation
 from mobilesdk.pipeline.preflight import missing_sets
+from mobilesdk.pipeline.preloading import preloads
 from mobilesdk.pipeline.reading import Reader, ReadModel
 from mobilesdk.pipeline.request import ModelRequest
 from mobilesdk.pipeline.schedule import Event, Listener, Schedule, Task
@@ -145,6 +146,7 @@ class Inspector:
             kind=kind,
             plugin=plugin,
             plugin_files=self._plugin_files,
+            preloads=preloads(kind, plugin),
             config=config,
             inputs=dict(inputs),
             output=output,

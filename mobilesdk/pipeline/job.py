@@ -41,6 +41,7 @@ class Job(Frozen):
     Attributes:
         plugin: Name of the plug-in that does the work; empty for steps that need none.
         plugin_files: Files given by ``--plugin``.
+        preloads: What the worker finds imported: modules, or ``module:function`` that imports.
         config: Configuration of the step, JSON.
         inputs: Role → folder of the finished task that gives it.
         output: An empty folder to write into.
@@ -50,6 +51,7 @@ class Job(Frozen):
     kind: TaskKind
     plugin: str = ""
     plugin_files: tuple[Path, ...] = ()
+    preloads: tuple[str, ...] = ()
     config: dict[str, Any] = {}
     inputs: dict[str, Path] = {}
     output: Path

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Self
 
 from pydantic import ValidationError
 
@@ -26,14 +25,11 @@ from mobilesdk.errors import (
     WriteFailed,
     error_classes,
 )
-from mobilesdk.pipeline import processes
 from mobilesdk.pipeline.job import JOB_NAME, LOG_NAME, OUTCOME_NAME, Job, Outcome, read_outcome
+from mobilesdk.pipeline.template import Template, Worker
+from mobilesdk.pipeline.worker import UNWRITTEN_EXIT_CODE
 from mobilesdk.units import format_bytes, format_seconds
 
-PROGRESS_VARIABLE = "MOBILESDK_PROGRESS_FD"
-PARENT_VARIABLE = "MOBILESDK_PARENT_PID"
-UNWRITTEN_EXIT_CODE = 74
-"""Of a worker that could not even write its outcome (``EX_IOERR`` of sysexits.h)."""
 _POLL_S = 0.2
 _LOG_LINES = 15
 _CHUNK_BYTES = 1 << 16
@@ -55,13 +51,26 @@ class Limits:
 
 
 class Workers:
-    """The workers that are running now, so that all of them can be ended at once."""
+    """Makes workers, and keeps those that are running, so that all can be ended at once.
+
+    Workers that need the same toolchain are copies of one process that has imported it.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._templates: list[Template] = []
+        self._running: set[Worker] = set()
         self._stopping = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+        with self._lock:
+            for template in self._templates:
+                template.close()
 
     @property
     def stopped(self) -> bool:
@@ -75,8 +84,8 @@ class Workers:
         """
         self._stopping.set()
         with self._lock:
-            for process in self._running:
-                processes.kill(process.pid)
+            for worker in self._running:
+                worker.kill()
 
     def pause(self) -> None:
         """Wait a moment, for something that another build is making.
@@ -97,49 +106,38 @@ class Workers:
             WorkerOutOfMemory: It took too much memory.
             WriteFailed: The disk is full.
         """
-        read_end, write_end = os.pipe()
-        try:
-            try:
-                process = self._start(job, write_end)
-            finally:
-                os.close(write_end)
-            try:
-                _watch(process, read_end, self.limits, report, _title(job), self._stopping)
-            finally:
-                processes.kill(process.pid)
-                process.wait()
-                with self._lock:
-                    self._running.discard(process)
-        finally:
-            os.close(read_end)
-        return _outcome(job, process.returncode)
+        with self._started(job) as worker:
+            _watch(worker, self.limits, report, _title(job), self._stopping)
+        return _outcome(job, worker)
 
-    def _start(self, job: Job, write_end: int) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def _started(self, job: Job) -> Iterator[Worker]:
         with write_errors(job.output):
             (job.output / JOB_NAME).write_text(job.model_dump_json(), encoding="utf-8")
             log = (job.output / LOG_NAME).open("wb")
         with log, self._lock:
             if self.stopped:
                 raise StepFailed(f"{_title(job)} was not started: the build was stopped.")
-            process = subprocess.Popen(
-                # -P: a file of the working folder must not stand in for a module of the library.
-                [sys.executable, "-P", "-m", "mobilesdk.pipeline.worker", job.output / JOB_NAME],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=(write_end,),
-                start_new_session=True,
-                env=_environment(job, write_end),
-            )
-            self._running.add(process)
-        return process
+            worker = Worker(self._template(job), job.output / JOB_NAME, log.fileno())
+            self._running.add(worker)
+        try:
+            yield worker
+        finally:
+            worker.close()
+            with self._lock:
+                self._running.discard(worker)
+
+    def _template(self, job: Job) -> Template:
+        for template in self._templates:
+            if template.preloads == job.preloads and not template.ended:
+                return template
+        self._templates.append(Template(job.preloads, _environment(job)))
+        return self._templates[-1]
 
 
-def _environment(job: Job, write_end: int) -> dict[str, str]:
+def _environment(job: Job) -> dict[str, str]:
     threads = str(job.threads)
     return os.environ | {
-        PROGRESS_VARIABLE: str(write_end),
-        PARENT_VARIABLE: str(os.getpid()),
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -156,45 +154,38 @@ def _title(job: Job) -> str:
 
 
 def _watch(
-    process: subprocess.Popen[bytes],
-    progress: int,
-    limits: Limits,
-    report: Report,
-    title: str,
-    stopping: threading.Event,
+    worker: Worker, limits: Limits, report: Report, title: str, stopping: threading.Event
 ) -> None:
     """Wait for the end of the worker; raise when it exceeds a limit or all are to stop."""
     deadline_s = time.monotonic() + limits.seconds
     next_look_s = 0.0
-    lines = _Lines(progress, report, title)
-    end = os.pidfd_open(process.pid)
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(progress, selectors.EVENT_READ)
-            selector.register(end, selectors.EVENT_READ)
-            while process.poll() is None:
-                if stopping.is_set():
-                    raise StepFailed(f"{title} was ended: the build was stopped.")
-                ready = {key.fd for key, _ in selector.select(_POLL_S)}
-                if progress in ready and not lines.forward():
-                    selector.unregister(progress)
-                if time.monotonic() >= next_look_s:
-                    _check_limits(process.pid, deadline_s, limits, title)
-                    next_look_s = time.monotonic() + _POLL_S
-        os.set_blocking(progress, False)  # the worker's guard may still hold the other end
-        while lines.forward():
-            pass
-    finally:
-        os.close(end)
+    lines = _Lines(worker.progress, report, title)
+    with selectors.DefaultSelector() as selector:
+        selector.register(worker.progress, selectors.EVENT_READ)
+        selector.register(worker.status, selectors.EVENT_READ)
+        while not worker.ended:
+            if stopping.is_set():
+                raise StepFailed(f"{title} was ended: the build was stopped.")
+            ready = {key.fd for key, _ in selector.select(_POLL_S)}
+            if worker.progress in ready and not lines.forward():
+                selector.unregister(worker.progress)
+            if worker.status in ready:
+                worker.hear()
+            if time.monotonic() >= next_look_s:
+                _check_limits(worker, deadline_s, limits, title)
+                next_look_s = time.monotonic() + _POLL_S
+    os.set_blocking(worker.progress, False)  # what it has started may hold the other end
+    while lines.forward():
+        pass
 
 
-def _check_limits(worker: int, deadline_s: float, limits: Limits, title: str) -> None:
+def _check_limits(worker: Worker, deadline_s: float, limits: Limits, title: str) -> None:
     if time.monotonic() > deadline_s:
         raise WorkerTimedOut(
             f"{title} took more than {format_seconds(limits.seconds)}.",
             hint="raise the limit with --time-limit, or make the model or set smaller.",
         )
-    if processes.resident_bytes(processes.family(worker)) > limits.memory_bytes:
+    if worker.resident_bytes() > limits.memory_bytes:
         raise WorkerOutOfMemory(
             f"{title} took more than {format_bytes(limits.memory_bytes)} of memory.",
             hint="raise the limit with --memory-limit, or use fewer calibration samples.",
@@ -238,7 +229,8 @@ class _Lines:
         return bool(chunk)
 
 
-def _outcome(job: Job, returncode: int) -> Outcome:
+def _outcome(job: Job, worker: Worker) -> Outcome:
+    returncode = worker.returncode
     if returncode == 0 and (job.output / OUTCOME_NAME).is_file():
         outcome = read_outcome(job.output)
         if outcome.error is not None:
@@ -249,11 +241,15 @@ def _outcome(job: Job, returncode: int) -> Outcome:
             f"{_title(job)} could not write its result below {job.output.parent}.",
             hint="free some space, or name another cache with XDG_CACHE_HOME.",
         )
-    how = f"exit code {returncode} and no result"
-    if returncode < 0:
+    words = (job.output / LOG_NAME).read_text(errors="replace")
+    if returncode is None:
+        how, words = "the end of the process that imports its toolchain", worker.last_words()
+    elif returncode < 0:
         how = f"signal {signal.Signals(-returncode).name}"
+    else:
+        how = f"exit code {returncode} and no result"
     raise WorkerCrashed(
-        f"{_title(job)} ended by {how}. Its last lines:\n{last_lines(job.output / LOG_NAME)}",
+        f"{_title(job)} ended by {how}. Its last lines:\n{last_lines(words)}",
         hint="run mobilesdk doctor: some versions of the toolchains crash together.",
     )
 
@@ -267,7 +263,6 @@ def restore(error: dict[str, str]) -> MobileSDKError:
     return kind.restore(error["message"], error["hint"])
 
 
-def last_lines(log: Path) -> str:
-    """Give the last lines of a worker's log, indented."""
-    text = log.read_text(errors="replace") if log.exists() else ""
+def last_lines(text: str) -> str:
+    """Give the last lines of what a process printed, indented."""
     return "\n".join(f"  | {line}" for line in text.splitlines()[-_LOG_LINES:]) or "  (nothing)"

@@ -24,6 +24,7 @@ from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.job import Job, TaskKind
 from mobilesdk.pipeline.keys import step_key, version_of
 from mobilesdk.pipeline.launch import Workers
+from mobilesdk.pipeline.preloading import preloads
 from mobilesdk.pipeline.request import ModelRequest, frontend_for
 from mobilesdk.pipeline.schedule import Event, Listener, Task, name_log
 from mobilesdk.plugins import Kind, frontend
@@ -168,6 +169,7 @@ class Reader:
                 kind=TaskKind.READ,
                 plugin=name,
                 plugin_files=self._plugin_files,
+                preloads=preloads(TaskKind.READ, name),
                 config=config,
                 output=folder,
             )

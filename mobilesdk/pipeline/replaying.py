@@ -13,6 +13,7 @@ from mobilesdk.pipeline.check import Check
 from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.job import Job, TaskKind
 from mobilesdk.pipeline.launch import Workers
+from mobilesdk.pipeline.preloading import preloads
 from mobilesdk.pipeline.schedule import Event, Listener, Task
 from mobilesdk.plugins import runtime
 from mobilesdk.verify.record import REPLAY_NAME, Replay
@@ -74,6 +75,7 @@ class Replayer:
                 kind=TaskKind.REPLAY,
                 plugin=variant.format,
                 plugin_files=self._plugin_files,
+                preloads=preloads(TaskKind.REPLAY, variant.format),
                 config={
                     "artifact": str(resolve(self._bundle, variant.artifact)),
                     "contract": model.contract.model_dump(mode="json"),

@@ -14,6 +14,7 @@ from mobilesdk.errors import MobileSDKError, WriteFailed
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.job import LOG_NAME, Job, TaskKind
 from mobilesdk.pipeline.launch import Workers
+from mobilesdk.pipeline.preloading import preloads
 
 _WORKER_MEMORY_BYTES = 3 << 30
 
@@ -171,6 +172,7 @@ class Schedule:
             kind=task.kind,
             plugin=task.plugin,
             plugin_files=self._plugin_files,
+            preloads=preloads(task.kind, task.plugin),
             config=task.config,
             inputs={role: self._cache.folder(key) for role, key in task.inputs.items()},
             output=folder,

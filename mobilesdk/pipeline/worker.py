@@ -1,42 +1,40 @@
-"""The process that runs one step: ``python -m mobilesdk.pipeline.worker JOB``.
+"""What a worker process does with its job.
 
-It dies with its parent, speaks on a descriptor of its own (what a converter prints goes to the log)
-and leaves an outcome in every case but a crash.
+It speaks on a descriptor of its own (what a converter prints goes to the log) and leaves an outcome
+in every case but a crash.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import select
-import signal
 import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mobilesdk.bundle.writing import is_full, write_errors, write_file
 from mobilesdk.core.model import Model
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import MobileSDKError, WriteFailed
 from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, relative_to
-from mobilesdk.pipeline.launch import PARENT_VARIABLE, PROGRESS_VARIABLE, UNWRITTEN_EXIT_CODE
 from mobilesdk.plugins import add_file
 
-_PR_SET_PDEATHSIG = 1
+if TYPE_CHECKING:
+    from mobilesdk.pipeline.forking import Order
+
+UNWRITTEN_EXIT_CODE = 74
+"""Of a worker that could not even write its outcome (``EX_IOERR`` of sysexits.h)."""
 
 
-def main() -> int:
-    """Run the job named on the command line; give the exit code."""
-    progress = int(os.environ.pop(PROGRESS_VARIABLE))
-    os.set_inheritable(progress, False)
-    _die_with_parent(progress)
-    job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
+def work(order: Order) -> int:
+    """Do a job; give the exit code of the process."""
+    job = Job.model_validate_json(order.job_file.read_bytes())
 
     def report(message: str, fraction: float | None = None) -> None:
         line = json.dumps({"message": str(message), "fraction": fraction})
-        os.write(progress, line.encode() + b"\n")
+        os.write(order.progress, line.encode() + b"\n")
 
     context = StepContext(job.output, threads=job.threads, seed=job.seed, report=report)
     outcome = _run(job, context)
@@ -86,27 +84,3 @@ def _log(error: BaseException) -> None:
     with suppress(OSError):  # the log lies on the disk that may be full
         traceback.print_exception(error)
         sys.stderr.flush()
-
-
-def _die_with_parent(progress: int) -> None:
-    """End this process when the build that started it ends, and whatever it has started."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ[PARENT_VARIABLE]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if os.fork() == 0:
-        _guard(progress)
-
-
-def _guard(progress: int) -> None:
-    """Wait until nobody reads the progress any more, then end the whole process group.
-
-    The kernel ends the worker when its parent dies, but not what the worker has started.
-    """
-    poll = select.poll()
-    poll.register(progress, 0)  # an error is reported without being asked for
-    poll.poll()
-    os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

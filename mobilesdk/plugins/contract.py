@@ -29,6 +29,10 @@ PLUGIN_API = 1
 ExecutedBy = Literal["runtime", "reference"]
 
 
+PROGRAM_PRELOADS = ("torch._dynamo",)
+"""`preloads` of plug-ins that load or export programs: torch, and what it imports for that."""
+
+
 class Tool(Frozen):
     """A toolchain that a plug-in needs.
 
@@ -59,6 +63,14 @@ class Frontend(Protocol):
     @property
     def tools(self) -> tuple[Tool, ...]:
         """Toolchains that must be installed."""
+        ...
+
+    @property
+    def preloads(self) -> tuple[str, ...]:
+        """What takes long to import of its toolchains: modules, or ``module:function`` to call.
+
+        Workers are copies of a process that has imported them: no import may start a thread.
+        """
         ...
 
     @property
@@ -98,6 +110,14 @@ class Compressor(Protocol):
     @property
     def tools(self) -> tuple[Tool, ...]:
         """Toolchains that must be installed."""
+        ...
+
+    @property
+    def preloads(self) -> tuple[str, ...]:
+        """What takes long to import of its toolchains: modules, or ``module:function`` to call.
+
+        Workers are copies of a process that has imported them: no import may start a thread.
+        """
         ...
 
     @property
@@ -145,6 +165,14 @@ class Exporter(Protocol):
     @property
     def tools(self) -> tuple[Tool, ...]:
         """Toolchains that must be installed."""
+        ...
+
+    @property
+    def preloads(self) -> tuple[str, ...]:
+        """What takes long to import of its toolchains: modules, or ``module:function`` to call.
+
+        Workers are copies of a process that has imported them: no import may start a thread.
+        """
         ...
 
     @property
@@ -200,6 +228,14 @@ class Runtime(Protocol):
     @property
     def tools(self) -> tuple[Tool, ...]:
         """Toolchains that must be installed to run an artifact; reading one needs none."""
+        ...
+
+    @property
+    def preloads(self) -> tuple[str, ...]:
+        """What takes long to import of its toolchains: modules, or ``module:function`` to call.
+
+        Workers are copies of a process that has imported them: no import may start a thread.
+        """
         ...
 
     @property

@@ -31,7 +31,13 @@ from mobilesdk.coreml.inspection import inspect_package
 from mobilesdk.coreml.observed import ObservedPackage
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.session import ReferenceSession
-from mobilesdk.plugins.contract import ExecutedBy, ObservedSession, RuntimeSession, Tool
+from mobilesdk.plugins.contract import (
+    PROGRAM_PRELOADS,
+    ExecutedBy,
+    ObservedSession,
+    RuntimeSession,
+    Tool,
+)
 
 plugin_api = 1
 
@@ -40,6 +46,7 @@ class CoreMLRuntime:
     """See the module."""
 
     tools = (Tool(distribution="torch", extra="torch"),)
+    preloads = PROGRAM_PRELOADS
     suffix = ".mlpackage"
 
     def inspect(self, path: Path) -> ArtifactInfo:

@@ -43,6 +43,7 @@ from mobilesdk.flatbuffers.coreml_delegate import port_names, unfold, whole_payl
 from mobilesdk.flatbuffers.executorch import inspect_file
 from mobilesdk.flatbuffers.program import METHOD, read_program
 from mobilesdk.flatbuffers.reader import map_file
+from mobilesdk.lowering.executorch import PRELOADS
 from mobilesdk.plugins.contract import ExecutedBy, ObservedSession, RuntimeSession, Tool
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class ExecuTorchRuntime:
     """Runs ``.pte`` programs."""
 
     tools = (Tool(distribution="executorch", extra="executorch"),)
+    preloads = PRELOADS
     suffix = ".pte"
 
     def inspect(self, path: Path) -> ArtifactInfo:

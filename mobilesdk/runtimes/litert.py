@@ -49,6 +49,7 @@ class LiteRTRuntime:
     """Reads and runs ``.tflite`` files."""
 
     tools = (Tool(distribution="ai-edge-litert", extra="litert"),)
+    preloads = ()
     suffix = ".tflite"
 
     def inspect(self, path: Path) -> ArtifactInfo:

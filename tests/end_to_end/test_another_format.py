@@ -27,6 +27,7 @@ class Options(ExportOptions):
 class Numbers:
     options = Options
     tools = ()
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     suffix = ".numbers"
 
@@ -76,6 +77,7 @@ plugin_api = 1
 
 class Numbers:
     tools = ()
+    preloads = ()
     suffix = ".numbers"
 
     def inspect(self, path):

@@ -99,8 +99,8 @@ def test_a_full_disk_under_the_cache(small_disk, how):
         inputs={"model": small_disk / "before"},
         output=small_disk / "output",
     )
-    with pytest.raises(WriteFailed) as caught:
-        Workers(Limits(60, 4 << 30)).run(job, lambda *_: None)
+    with Workers(Limits(60, 4 << 30)) as workers, pytest.raises(WriteFailed) as caught:
+        workers.run(job, lambda *_: None)
     assert caught.value.exit_code == 6
     assert "free some space" in caught.value.hint
 

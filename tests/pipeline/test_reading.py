@@ -21,6 +21,7 @@ plugin_api = 1
 
 class Text:
     tools = ()
+    preloads = ()
     form = Form.EXPORTED_PROGRAM
     traits = frozenset()
     def claims(self, reference):
@@ -61,12 +62,12 @@ def read(tmp_path, stand_ins):
 
     def read(folder=tmp_path):
         events = []
-        workers = Workers(Limits(60, 4 << 30))
-        reader = Reader(Cache(tmp_path / "cache"), workers, events.append, (plugin,))
         request = single(
             f"{folder / 'net.py'}:text", calibration=None, evaluation=None, contract=None
         )
-        found = reader.read(request)
+        with Workers(Limits(60, 4 << 30)) as workers:
+            reader = Reader(Cache(tmp_path / "cache"), workers, events.append, (plugin,))
+            found = reader.read(request)
         return found, sum(event.state == "finished" for event in events)
 
     return read

@@ -1,7 +1,6 @@
 import errno
 import os
 import signal
-import subprocess
 import threading
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from mobilesdk import errors
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
 from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, TaskKind
-from mobilesdk.pipeline.launch import Limits, Workers, _watch
+from mobilesdk.pipeline.launch import Limits, Workers
 from mobilesdk.pipeline.processes import family
 from tests.conftest import STAND_INS
 
@@ -33,19 +32,26 @@ def model(tmp_path):
 def run(tmp_path, model):
     """Run the faulty compressor in a worker; give its outcome."""
 
-    def run(how, *, note="", seconds=60.0, memory_bytes=4 << 30, workers=None, report=None):
+    def run(
+        how, *, note="", preloads=(), seconds=60.0, memory_bytes=4 << 30, workers=None, report=None
+    ):
         output = tmp_path / how
+        while output.exists():
+            output = output.with_name(f"{output.name}_again")
         output.mkdir()
         job = Job(
             kind=TaskKind.COMPRESS,
             plugin="fault",
             plugin_files=(FAULT,),
+            preloads=preloads,
             config={"how": how, "note": str(note)},
             inputs={"model": model},
             output=output,
         )
-        workers = workers or Workers(Limits(seconds, memory_bytes))
-        return workers.run(job, report or (lambda *_: None))
+        if workers is not None:
+            return workers.run(job, report)
+        with Workers(Limits(seconds, memory_bytes)) as own:
+            return own.run(job, report)
 
     return run
 
@@ -146,19 +152,9 @@ def test_a_line_that_is_no_progress_fails_its_step(run, line):
         run("garble", note=line)
 
 
-def test_what_a_worker_said_last_is_heard_after_its_end():
-    read_end, write_end = os.pipe()  # the other end stays open, as in the worker's guard
-    os.write(write_end, b'{"message": "last", "fraction": 1.0}\n')
-    process = subprocess.Popen(["true"])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+def test_what_a_worker_said_last_is_heard_after_its_end(run):
     heard = []
-    try:
-        limits = Limits(60, 4 << 30)
-        report = lambda *event: heard.append(event)  # noqa: E731
-        _watch(process, read_end, limits, report, "a step", threading.Event())
-    finally:
-        os.close(read_end)
-        os.close(write_end)
+    run("spawn_and_speak", report=lambda *event: heard.append(event))
     assert heard == [("last", 1.0)]
 
 
@@ -185,9 +181,7 @@ def test_children_end_with_their_worker(run, tmp_path):
 
 
 def test_stop_ends_what_runs_and_starts_no_more(run, tmp_path):
-    workers = Workers(Limits(60, 4 << 30))
-    pid = tmp_path / "pid"
-    failed = []
+    pid, failed = tmp_path / "pid", []
 
     def hang():
         try:
@@ -195,35 +189,37 @@ def test_stop_ends_what_runs_and_starts_no_more(run, tmp_path):
         except errors.MobileSDKError as error:
             failed.append(error)
 
-    thread = threading.Thread(target=hang)
-    thread.start()
-    assert eventually(lambda: pid.exists() and pid.read_text())
-    workers.stop()
-    thread.join()
-    assert ended(pid.read_text())
-    assert len(failed) == 1
-    with pytest.raises(errors.StepFailed, match="was stopped"):
-        run("nothing", workers=workers)
-    with pytest.raises(errors.StepFailed, match="was stopped"):
-        workers.pause()
+    with Workers(Limits(60, 4 << 30)) as workers:
+        thread = threading.Thread(target=hang)
+        thread.start()
+        assert eventually(lambda: pid.exists() and pid.read_text())
+        workers.stop()
+        thread.join()
+        assert ended(pid.read_text())
+        assert len(failed) == 1
+        with pytest.raises(errors.StepFailed, match="was stopped"):
+            run("nothing", workers=workers)
+        with pytest.raises(errors.StepFailed, match="was stopped"):
+            workers.pause()
 
 
 @pytest.fixture
 def hanging(run, tmp_path):
     """Run a worker that hangs in a thread; give the workers, its process, and how it ended."""
-    workers, note, failed = Workers(Limits(600, 4 << 30)), tmp_path / "pid", []
+    note, failed = tmp_path / "pid", []
 
     def hang():
         with pytest.raises(errors.StepFailed) as caught:
             run("hang_deaf", note=note, workers=workers)
         failed.append(caught.value)
 
-    thread = threading.Thread(target=hang)
-    thread.start()
-    assert eventually(lambda: note.exists() and note.read_text())
-    yield workers, note.read_text(), failed
-    workers.stop()
-    thread.join()
+    with Workers(Limits(600, 4 << 30)) as workers:
+        thread = threading.Thread(target=hang)
+        thread.start()
+        assert eventually(lambda: note.exists() and note.read_text())
+        yield workers, note.read_text(), failed
+        workers.stop()
+        thread.join()
 
 
 def test_a_worker_that_is_deaf_to_sigterm_and_sigint_is_ended(hanging):
@@ -278,6 +274,52 @@ def test_a_worker_and_its_children_end_with_a_killed_parent(tmp_path, model):
     os.waitpid(parent, 0)
     assert eventually(lambda: ended(worker))
     assert eventually(lambda: ended(inside))
+
+
+def test_workers_of_one_toolchain_are_copies_of_a_process_that_has_imported_it(run):
+    said = []
+    with Workers(Limits(60, 4 << 30)) as workers:
+        for preloads in (("xmlrpc.client",), ("xmlrpc.client",), ()):
+            run(
+                "tell_imports",
+                note="xmlrpc.client",
+                preloads=preloads,
+                workers=workers,
+                report=lambda message, _: said.append(message.split()),
+            )
+    (parent, first), (same_parent, second), (_, third) = said
+    assert (first, second, third) == ("True", "True", "False")
+    assert parent == same_parent
+
+
+def test_what_a_toolchain_prints_when_it_ends_its_process_is_told(run, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text(
+        "import os; print('no such driver', flush=True); os.abort()"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(errors.WorkerCrashed, match=r"its toolchain[^|]*\| no such driver"):
+        run("nothing", preloads=("broken",))
+
+
+def test_a_toolchain_that_starts_threads_when_imported_is_refused(run, tmp_path, monkeypatch):
+    toolchain = "import threading; threading.Thread(target=threading.Event().wait).start()"
+    (tmp_path / "busy.py").write_text(toolchain)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(errors.WorkerCrashed, match="busy starts threads when it is imported"):
+        run("nothing", preloads=("busy",))
+
+
+def test_a_toolchain_that_cannot_be_imported_is_left_to_the_step(run):
+    assert run("nothing", preloads=("no_such_module",)).error is None
+
+
+def test_a_template_that_was_ended_is_started_again(run):
+    with Workers(Limits(60, 4 << 30)) as workers:
+        run("nothing", workers=workers)
+        (template,) = workers._templates
+        os.kill(template.pid, signal.SIGKILL)
+        assert eventually(lambda: template.ended)
+        assert run("nothing", workers=workers).error is None
 
 
 def test_a_family_is_a_session_and_its_children():

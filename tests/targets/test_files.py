@@ -33,6 +33,7 @@ class Options(ExportOptions):
 class Exporter:
     options = Options
     tools = ()
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     suffix = ".toy"
     def needs(self, request): return Needs.NONE
@@ -60,6 +61,7 @@ class Config(StepConfig):
 class Compressor:
     config = Config
     tools = ()
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = forbids = adds = frozenset()
     def needs(self, config): return Needs.NONE

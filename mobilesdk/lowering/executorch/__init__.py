@@ -1,1 +1,8 @@
 """From a prepared program to an ExecuTorch program."""
+
+PRELOADS = (
+    "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+    "executorch.kernels.quantized",
+    "executorch.extension.pybindings.portable_lib",
+)
+"""`preloads` of plug-ins that write or run ExecuTorch programs."""

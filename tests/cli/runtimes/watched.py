@@ -10,6 +10,7 @@ plugin_api = 1
 
 class Watched:
     tools = ()
+    preloads = ()
     suffix = ".watched"
 
     def inspect(self, path):

@@ -10,6 +10,7 @@ plugin_api = 1
 class Absent:
     config = StepConfig
     tools = (Tool(distribution="no-such-toolchain", extra="absent"),)
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = frozenset()
     forbids = frozenset()

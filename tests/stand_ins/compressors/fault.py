@@ -59,6 +59,16 @@ def spawn(config, context):
     time.sleep(600)
 
 
+def spawn_and_speak(config, context):
+    """Start a child that keeps the descriptor of progress open; speak, and end."""
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
+    context.report("last", 1.0)
+
+
+def tell_imports(config, context):
+    context.report(f"{os.getppid()} {config.note in sys.modules}")
+
+
 def leak_in_child(config, context):
     line = "block = bytearray(400_000_000); import time; time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", line])
@@ -130,6 +140,8 @@ FAULTS = {
         hang,
         hang_deaf,
         spawn,
+        tell_imports,
+        spawn_and_speak,
         leak_in_child,
         babble,
         garble,
@@ -149,6 +161,7 @@ FAULTS = {
 class Fault:
     config = Config
     tools = ()
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = frozenset({Trait.FOLDED})
     forbids = frozenset({Trait.QUANTIZED})

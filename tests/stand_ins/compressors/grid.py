@@ -12,6 +12,7 @@ plugin_api = 1
 class Grid:
     config = StepConfig
     tools = ()
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = frozenset({Trait.FOLDED})
     forbids = frozenset({Trait.QUANTIZED})

@@ -34,6 +34,7 @@ class Options(ExportOptions):
 class Plain:
     options = Options
     tools = ()
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     suffix = ".plain"
 

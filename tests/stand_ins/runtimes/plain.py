@@ -13,6 +13,7 @@ plugin_api = 1
 
 class Plain:
     tools = ()
+    preloads = ()
     suffix = ".plain"
 
     def inspect(self, path):

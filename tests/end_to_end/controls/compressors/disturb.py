@@ -19,6 +19,7 @@ class Config(StepConfig):
 class Disturb:
     config = Config
     tools = ()
+    preloads = ()
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = frozenset({Trait.FOLDED})
     forbids = frozenset()

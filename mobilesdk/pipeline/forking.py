@@ -1,0 +1,160 @@
+"""The process that holds a toolchain: ``python -m mobilesdk.pipeline.forking PRELOAD...``.
+
+It imports what it is told to, runs no step itself, has one thread, and takes orders on its standard
+input, a socket: one message for each worker, with the descriptors that are the worker's. When the
+other end of the socket closes it ends, and every worker with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_ORDER_BYTES = 1 << 16
+_DESCRIPTORS = 3
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker was made for; both descriptors are its own."""
+
+    job_file: Path
+    log: int
+    progress: int
+
+
+class _Copies:
+    """The template's side: its workers, by the descriptor that tells their end."""
+
+    def __init__(self) -> None:
+        self._status: dict[int, tuple[int, int]] = {}
+
+    def add(self, pid: int, status: int) -> int:
+        """Tell the build of a new worker; give the descriptor that tells its end."""
+        end = os.pidfd_open(pid)
+        self._status[end] = pid, status
+        _tell(status, pid)
+        return end
+
+    def collect(self, end: int) -> None:
+        """Tell the build that a worker has ended, and end what it leaves behind."""
+        pid, status = self._status.pop(end)
+        _end_group(pid)
+        _tell(status, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        os.close(status)
+        os.close(end)
+
+    def kill(self) -> None:
+        """End all workers, and what they have started."""
+        for pid, _ in self._status.values():
+            _end_group(pid)
+
+    def forget(self) -> None:
+        """Close what belongs to the template, in a worker."""
+        for end, (_, status) in self._status.items():
+            os.close(end)
+            os.close(status)
+
+
+def _tell(status: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # nobody waits for this worker any more
+        os.write(status, b"%d\n" % number)
+
+
+def _end_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, and left nobody behind
+        os.killpg(pid, signal.SIGKILL)
+
+
+def serve(channel: socket.socket) -> Order | None:
+    """Take orders until the build ends.
+
+    Returns:
+        None in the template, when the build has ended; in each worker its order.
+    """
+    copies = _Copies()
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not channel:
+                    selector.unregister(key.fd)
+                    copies.collect(key.fd)
+                    continue
+                job_file, descriptors, _, _ = socket.recv_fds(channel, _ORDER_BYTES, _DESCRIPTORS)
+                if not job_file:
+                    copies.kill()
+                    return None
+                log, progress, status = descriptors
+                template, pid = os.getpid(), os.fork()
+                if pid == 0:
+                    os.close(status)
+                    copies.forget()
+                    channel.close()
+                    _become_worker(template, log)
+                    return Order(Path(os.fsdecode(job_file)), log, progress)
+                os.close(log)
+                os.close(progress)
+                selector.register(copies.add(pid, status), selectors.EVENT_READ)
+
+
+def _become_worker(template: int, log: int) -> None:
+    """Leave the template's session, end when it ends, and print to the log."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != template:
+        os.kill(os.getpid(), signal.SIGKILL)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(nothing)
+    os.close(log)
+
+
+def preload(name: str) -> None:
+    """Import a module, or call what imports it.
+
+    A module that cannot be imported is left to the steps, which fail with it.
+    """
+    try:
+        found = pkgutil.resolve_name(name)
+        if callable(found):
+            found()
+    except Exception:  # noqa: BLE001  # the border of a process: the step's own import raises it
+        traceback.print_exc()
+
+
+def main() -> int:
+    """Import the toolchain, and serve; in a worker, do the job."""
+    channel = socket.socket(fileno=os.dup(0))
+    for name in sys.argv[1:]:
+        preload(name)
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        names = " ".join(sys.argv[1:])
+        sys.stdout.write(f"{names} starts threads when it is imported, which copies would lack.\n")
+        sys.stdout.flush()
+        os._exit(os.EX_SOFTWARE)  # without waiting for the threads
+    sys.stdout.flush()
+    gc.collect()
+    gc.freeze()
+    order = serve(channel)
+    if order is None:
+        return 0
+    from mobilesdk.pipeline.worker import work
+
+    return work(order)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

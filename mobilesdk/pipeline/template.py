@@ -1,0 +1,146 @@
+"""Processes that hold a toolchain, and of which workers are copies: it is imported once a build.
+
+This is the build's side; what happens in such a process is in `forking`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from mobilesdk.pipeline import processes
+
+_STATUS_BYTES = 64
+
+
+class Template:
+    """The build's side: a running template process.
+
+    Attributes:
+        preloads: What it imports: modules, or ``module:function`` that imports when called.
+    """
+
+    def __init__(self, preloads: tuple[str, ...], environment: Mapping[str, str]) -> None:
+        """Start it; it imports while the caller goes on.
+
+        Args:
+            preloads: What it imports.
+            environment: Of the process and of its workers.
+        """
+        self.preloads = preloads
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = ours
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
+        with theirs:
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                # -P: a file of the working folder must not stand in for a module of the library.
+                [sys.executable, "-P", "-m", "mobilesdk.pipeline.forking", *preloads],
+                stdin=theirs.fileno(),
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=dict(environment),
+            )
+
+    @property
+    def pid(self) -> int:
+        """Of the template itself."""
+        return self._process.pid
+
+    def order(self, job_file: Path, *, log: int, progress: int, status: int) -> None:
+        """Have a worker made for a job.
+
+        Args:
+            job_file: What the worker is to do.
+            log: Descriptor for all that it prints.
+            progress: Descriptor for lines of progress.
+            status: Descriptor to which the template writes the worker's process id, and, when it
+                has ended, its exit code; a line each.
+
+        Raises:
+            OSError: The template has ended.
+        """
+        socket.send_fds(self._socket, [os.fsencode(job_file)], [log, progress, status])
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.poll() is not None
+
+    def last_words(self) -> str:
+        """Give what the template itself has printed."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """End the template and its workers."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+
+class Worker:
+    """The build's side: a worker, from its order on.
+
+    Attributes:
+        progress: Descriptor that its lines of progress come from.
+        status: Descriptor that `hear` reads.
+        pid: Its process id; None until it is known.
+        returncode: Its exit code, or minus its signal; None until it has ended.
+        ended: Whether it has ended, or its template has, and no exit code is known.
+    """
+
+    def __init__(self, template: Template, job_file: Path, log: int) -> None:
+        """Order it; the log stays the caller's."""
+        self._template = template
+        self.pid: int | None = None
+        self.returncode: int | None = None
+        self.ended = False
+        self._heard = b""
+        self.progress, progress = os.pipe()
+        self.status, status = os.pipe()
+        try:
+            with suppress(BrokenPipeError):  # the template has ended, and so has `status`
+                template.order(job_file, log=log, progress=progress, status=status)
+        finally:
+            os.close(progress)
+            os.close(status)
+
+    def hear(self) -> None:
+        """Wait for news from the template."""
+        chunk = os.read(self.status, _STATUS_BYTES)
+        *numbers, self._heard = (self._heard + chunk).split(b"\n")
+        for number in map(int, numbers):
+            if self.pid is None:
+                self.pid = number
+            else:
+                self.returncode = number
+        self.ended = not chunk or self.returncode is not None
+
+    def kill(self) -> None:
+        """End it with all that it has started; before it is made, its template."""
+        processes.kill(self._template.pid if self.pid is None else self.pid)
+
+    def close(self) -> None:
+        """End it if it has not ended, and wait for that."""
+        if not self.ended:
+            self.kill()
+        while not self.ended:
+            self.hear()
+        os.close(self.progress)
+        os.close(self.status)
+
+    def resident_bytes(self) -> int:
+        """Give the memory of it and of all that it has started; 0 before it is made."""
+        return 0 if self.pid is None else processes.resident_bytes(processes.family(self.pid))
+
+    def last_words(self) -> str:
+        """Give what its template has printed."""
+        return self._template.last_words()
