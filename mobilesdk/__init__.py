@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mobilesdk.api import build, inspect, inspect_layers, inspect_profile, plan, verify
+    from mobilesdk.api import build, inspect, inspect_layers, inspect_profile, plan, report, verify
     from mobilesdk.core.contract import ArrayInput, ImageInput, ModelSpec, TokenInput
 
 __version__ = "0.1.0"
@@ -21,10 +21,13 @@ __all__ = [
     "inspect_layers",
     "inspect_profile",
     "plan",
+    "report",
     "verify",
 ]
 
-_API = frozenset({"build", "inspect", "inspect_layers", "inspect_profile", "plan", "verify"})
+_API = frozenset(
+    {"build", "inspect", "inspect_layers", "inspect_profile", "plan", "report", "verify"}
+)
 
 
 class _Package(ModuleType):

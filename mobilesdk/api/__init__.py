@@ -9,6 +9,7 @@ Progress goes to ``listener``; results are frozen values; what goes wrong is a `
 from mobilesdk.api.building import build, plan
 from mobilesdk.api.inspecting import inspect, inspect_layers, inspect_profile
 from mobilesdk.api.maintaining import cache, doctor
+from mobilesdk.api.reporting import report
 from mobilesdk.api.verifying import verify
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "inspect_layers",
     "inspect_profile",
     "plan",
+    "report",
     "verify",
 ]

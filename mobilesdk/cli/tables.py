@@ -10,12 +10,12 @@ from rich.table import Table
 
 from mobilesdk.bundle.manifest import Manifest, Variant
 from mobilesdk.core.gate import Gate, Verification
-from mobilesdk.core.parity import Estimate, ParityReport
 from mobilesdk.core.plan import Plan, Unreachable
 from mobilesdk.pipeline.build import BuildResult
 from mobilesdk.pipeline.doctor import Diagnosis
 from mobilesdk.pipeline.verification import VerifyReport
-from mobilesdk.units import format_bytes, format_decibels, format_ratio
+from mobilesdk.report.figures import missed, share_of_float, worst_figures
+from mobilesdk.units import format_bytes
 
 _WIDTH_WITHOUT_TERMINAL = 160
 _STATES = {
@@ -90,6 +90,7 @@ def print_result(result: BuildResult) -> None:
     _print_reasons(out, result)
     _print_missed(out, result.manifest)
     _print_accelerators(out, result.manifest)
+    _print_layers(out, result)
     yes = "[green]yes[/]" if result.manifest.releasable else "[yellow]no[/]"
     out.print(f"releasable: {yes}")
 
@@ -128,50 +129,30 @@ def _print_accelerators(out: Console, manifest: Manifest) -> None:
         )
 
 
+def _print_layers(out: Console, result: BuildResult) -> None:
+    """Say how to read the layers, if they were compared."""
+    variants = [variant for model in result.manifest.models for variant in model.variants]
+    count = sum("layers" in variant.records for variant in variants)
+    if count:
+        place = escape(str(result.output))
+        out.print(f"layers of {count} variants: mobilesdk report {place} --output FILE")
+
+
 def _variant_cells(variant: Variant) -> tuple[str, ...]:
     return (
         variant.target,
         variant.profile,
         format_bytes(variant.size_bytes),
-        _share(variant),
-        *_parity_cells(variant.parity),
+        share_of_float(variant),
+        *worst_figures(variant.parity),
         _STATES[variant.verification],
         _gate_summary(variant.gates),
     )
 
 
-def _share(variant: Variant) -> str:
-    """Give the size of the artifact over that of the float parameters, if there are any."""
-    if not variant.float_size_bytes:
-        return "–"
-    return format_ratio(variant.size_bytes / variant.float_size_bytes)
-
-
-def _parity_cells(parity: ParityReport | None) -> tuple[str, str]:
-    """Give the SQNR and the agreement, equality or cosine of the worst output."""
-    outputs = () if parity is None else parity.outputs
-    if not outputs:
-        return "–", "–"
-    worst = min(outputs, key=lambda output: _value(output.sqnr_db, float("inf")))
-    sqnr = "–" if worst.sqnr_db is None else format_decibels(worst.sqnr_db.value)
-    share = worst.top1_agreement or worst.equality
-    if share is None:
-        return sqnr, f"cosine {_value(worst.cosine, float('nan')):.4f}"
-    low, high = share.interval or (share.value, share.value)
-    return sqnr, f"{format_ratio(share.value)} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def _value(estimate: Estimate | None, missing: float) -> float:
-    return missing if estimate is None else estimate.value
-
-
 def _gate_summary(gates: tuple[Gate, ...]) -> str:
     counts = Counter(gate.verdict for gate in gates)
-    failed = [
-        f"{gate.title} {gate.value:.4g} (limit {gate.limit:.4g} {gate.unit}".rstrip() + ")"
-        for gate in gates
-        if gate.verdict == "failed"
-    ]
+    failed = [missed(gate) for gate in gates if gate.verdict == "failed"]
     parts = [f"[green]{counts['passed']} passed[/]"] if counts["passed"] else []
     parts += [f"[red]{text}[/]" for text in failed]
     for verdict in ("not_evaluated", "unverifiable"):

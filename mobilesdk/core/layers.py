@@ -139,6 +139,7 @@ class LayerReport(Frozen):
         format: Of the artifact.
         sample_count: Samples that both ran on.
         how: How the values were obtained, and what that hides; for people.
+        refusal: Why nothing could be seen; empty if something was.
         layers: Compared, in the order of execution.
         unrelated: Not compared, in the order of execution.
     """
@@ -146,6 +147,7 @@ class LayerReport(Frozen):
     format: str
     sample_count: int
     how: str
+    refusal: str = ""
     layers: tuple[LayerParity, ...]
     unrelated: tuple[UnrelatedOp, ...]
 

@@ -95,7 +95,13 @@ class Inspector:
             self._run(TaskKind.FLOAT_OPS, "", "float values", request.name, config, inputs, floats)
             inputs["float_ops"] = floats
             self._run(TaskKind.LAYERS, name, "layers", request.name, place, inputs, output)
-            return LayerReport.model_validate_json((output / REPORT_NAME).read_bytes())
+            report = LayerReport.model_validate_json((output / REPORT_NAME).read_bytes())
+        if report.refusal:
+            raise UsageError(
+                f"The values inside of {artifact.name} cannot be seen: {report.refusal}",
+                hint="compare the outputs alone: mobilesdk verify ARTIFACT --model MODEL.",
+            )
+        return report
 
     def profile(self, artifact: Path, run_count: int) -> OpProfile:
         """Time the ops of an artifact on this machine.

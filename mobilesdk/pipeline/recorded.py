@@ -17,7 +17,7 @@ from mobilesdk.targets import load_profile, shipped_profiles
 from mobilesdk.verify.gates import NON_FINITE_RUNS, judge
 
 _RECORDS = ("parity", "runtime")
-_MAX_RECORD_BYTES = 64 << 20
+MAX_RECORD_BYTES = 64 << 20
 _HINT = "fetch the bundle again, or build it again; do not release this one."
 
 
@@ -65,7 +65,7 @@ def _read(bundle: Path, subject: str, variant: Variant) -> _Recorded:
         if name not in variant.records:
             raise FileRejected(f"{subject} has no record of its {name}.", hint=_HINT)
         path = resolve(bundle, variant.records[name])
-        if not path.is_file() or path.stat().st_size > _MAX_RECORD_BYTES:
+        if not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
             raise FileRejected(f"{variant.records[name]} is no record.", hint=_HINT)
         try:
             found |= json.loads(path.read_bytes())

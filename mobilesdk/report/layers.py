@@ -1,13 +1,13 @@
-"""A page of HTML on the values inside an artifact: one file, no scripts, nothing from elsewhere."""
+"""The values inside an artifact against the float model, as HTML."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from string import Template
 
 from mobilesdk.core.layers import LayerParity, LayerReport, ObservedOp, UnrelatedOp
+from mobilesdk.report.html import folded, heading, page, paragraph, table
 from mobilesdk.units import format_decibels
 
 _WORST_COUNT = 20
@@ -16,68 +16,48 @@ _LEFT, _BOTTOM = 48, 28
 _TOP_DB, _LOWEST_DB = 80.0, -10.0
 _GRID_DB = (0, 20, 40, 60, 80)
 
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Layers of $title</title>
-<meta name="viewport" content="width=device-width">
-<style>
-:root { color-scheme: light dark; --rule: light-dark(#ddd, #444);
-  --line: light-dark(#2563eb, #60a5fa); --worst: light-dark(#dc2626, #f87171); }
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-div { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid var(--rule); padding: .2rem .5rem; text-align: left; }
-td { overflow-wrap: anywhere; min-width: 3rem; }
-th:last-child, td.number { text-align: right; }
-td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
-svg { width: 100%; min-width: 40rem; height: auto; }
-.grid { stroke: var(--rule); } .axis { fill: currentColor; font-size: 11px; opacity: .7; }
-.line { fill: none; stroke: var(--line); } .point { fill: var(--line); }
-.worst { fill: var(--worst); }
-</style>
-</head>
-<body>
-<h1>Layers of $title</h1>
-<p>$summary</p>
-<p>How values were seen: $how.</p>
-<h2>SQNR by depth</h2>
-<p>Decibels, in the order of execution; red: the worst. What is exact is drawn at the top.</p>
-$chart
-<h2>Worst first</h2>
-<p>Less the values that only pass on the distance of what they were computed from (inherited).</p>
-$worst
-<h2>In the order of execution</h2>
-$layers
-<h2>Not compared</h2>
-$unrelated
-</body>
-</html>
-""")
-
 
 def layers_page(report: LayerReport, title: str) -> str:
-    """Give the page for a report.
+    """Give a page for a report.
 
     Args:
         report: What was compared.
         title: Name of the artifact.
     """
+    return page(f"Layers of {title}", layers_section(report, 2))
+
+
+def layers_section(report: LayerReport, level: int) -> Iterator[str]:
+    """Give the parts of a report: what was compared, the worst first.
+
+    Args:
+        report: What was compared.
+        level: Of its headings.
+    """
+    yield paragraph(summary(report))
+    if report.refusal:
+        return
     worst = report.worst_origins[:_WORST_COUNT]
-    return _PAGE.substitute(
-        title=escape(title),
-        summary=escape(summary(report)),
-        how=escape(report.how),
-        chart=_chart(report.layers, {layer.place for layer in worst[:3]}),
-        worst=_layer_table(worst),
-        layers=_layer_table(report.layers),
-        unrelated=_unrelated_table(report.unrelated),
+    yield paragraph(f"How values were seen: {report.how}.")
+    yield heading(level, "SQNR by depth")
+    yield paragraph(
+        "Decibels, in the order of execution; red: the worst. What is exact is drawn at the top."
     )
+    yield _chart(report.layers, {layer.place for layer in worst[:3]})
+    yield heading(level, "Worst first")
+    yield paragraph(
+        "Less the values that only pass on the distance of what they were computed from "
+        "(inherited)."
+    )
+    yield _layer_table(worst)
+    yield folded(f"In the order of execution: {len(report.layers)}", _layer_table(report.layers))
+    yield folded(f"Not compared: {len(report.unrelated)}", _unrelated_table(report.unrelated))
 
 
 def summary(report: LayerReport) -> str:
     """Say in one sentence what was compared, and what was not."""
+    if report.refusal:
+        return f"No value was compared with the float model: {report.refusal}"
     hidden = report.hidden_op_count
     inside = f"; {hidden} ops inside of delegates show no value" if hidden else ""
     return (
@@ -149,7 +129,7 @@ def _layer_table(layers: Iterable[LayerParity]) -> str:
         for layer in layers
     )
     heads = ("place", "op", "name", "float op", "module", "related by", "inherited", "SQNR")
-    return _table(heads, rows)
+    return table(heads, rows, numbers=("place", "inherited", "SQNR"))
 
 
 def _unrelated_table(unrelated: Iterable[UnrelatedOp]) -> str:
@@ -163,16 +143,5 @@ def _unrelated_table(unrelated: Iterable[UnrelatedOp]) -> str:
         )
         for item in unrelated
     )
-    return _table(("place", "op", "name", "reason", "largest correlation"), rows)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td>{escape(text)}</td>" for text in row[:-1])
-        + f'<td class="number">{escape(row[-1])}</td></tr>'
-        for row in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<div>{table}</div>"
+    heads = ("place", "op", "name", "reason", "largest correlation")
+    return table(heads, rows, numbers=("place", "largest correlation"))

@@ -83,8 +83,8 @@ class LiteRTRuntime:
         """Load a file from disk so that the values inside can be read.
 
         Raises:
-            ArtifactInvalid: It does not load, its inputs and outputs contradict the contract, or it
-                has more than one subgraph.
+            ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
+            UsageError: It has more than one subgraph.
         """
         from ai_edge_litert.interpreter import OpResolverType
 

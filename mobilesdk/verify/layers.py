@@ -20,7 +20,7 @@ from mobilesdk.core.layers import (
     UnrelatedOp,
 )
 from mobilesdk.core.step import Samples, StepContext
-from mobilesdk.errors import ArtifactInvalid, StepFailed
+from mobilesdk.errors import ArtifactInvalid, StepFailed, UsageError
 from mobilesdk.numerics.metrics import decibels, energies
 from mobilesdk.plugins import ObservedSession, ObservingRuntime, runtime
 from mobilesdk.verify.ancestry import Ancestry
@@ -44,7 +44,8 @@ def compare_layers(
 ) -> None:
     """Compare every op output that can be related with the float model; write ``layers.json``.
 
-    The artifact runs twice on each sample: once to tell which value is which, once to compare.
+    The artifact runs twice on each sample: once to tell which value is which, once to compare. If
+    its values cannot be seen here, the report has nothing but the reason.
 
     Args:
         path: The artifact.
@@ -57,17 +58,55 @@ def compare_layers(
     Raises:
         ArtifactInvalid: It does not load or run.
     """
+    try:
+        session = _observe(runtime_name, path, contract, context)
+    except UsageError as error:
+        report = LayerReport(
+            format=runtime_name,
+            sample_count=0,
+            how="",
+            refusal=error.message,
+            layers=(),
+            unrelated=(),
+        )
+    else:
+        report = _compare(session, runtime_name, floats, samples, context)
+    (context.output / REPORT_NAME).write_text(report.model_dump_json(), encoding="utf-8")
+
+
+def _observe(
+    runtime_name: str, path: Path, contract: Contract, context: StepContext
+) -> ObservedSession:
+    """Load an artifact so that its values can be seen.
+
+    Raises:
+        StepFailed: The runtime shows none.
+        UsageError: Those of this artifact cannot be seen here.
+    """
     plugin = runtime(runtime_name)
     if not isinstance(plugin, ObservingRuntime):
         raise StepFailed(f"{runtime_name} shows no values inside an artifact.")
+    refusal = plugin.refuses(plugin.inspect(path))
+    if refusal:
+        raise UsageError(refusal)
+    return plugin.observe(path, contract, context.threads)
+
+
+def _compare(
+    session: ObservedSession,
+    runtime_name: str,
+    floats: Path,
+    samples: Samples,
+    context: StepContext,
+) -> LayerReport:
     reference = _FloatValues(floats)
     taken = list(islice(samples, reference.record.sample_count))
-    seen = _Seen(plugin.observe(path, contract, context.threads), taken, context)
+    seen = _Seen(session, taken, context)
     relater = Relater(seen.side, seen.probed, reference.side, reference.values)
     relations = relater.relate()
     sums, broken = seen.energies(relations, reference)
     sqnr_db = {place: float(decibels(*sums[place])) for place in sorted(relations)}
-    report = LayerReport(
+    return LayerReport(
         format=runtime_name,
         sample_count=len(taken),
         how=seen.how,
@@ -83,7 +122,6 @@ def compare_layers(
             if place not in relations
         ),
     )
-    (context.output / REPORT_NAME).write_text(report.model_dump_json(), encoding="utf-8")
 
 
 class _FloatValues:

@@ -39,6 +39,7 @@ def test_public_names_are_these() -> None:
         "inspect_layers",
         "inspect_profile",
         "plan",
+        "report",
         "verify",
     }
 

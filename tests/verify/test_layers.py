@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.layers import FloatOp, FloatOps, LayerReport, Observation, ObservedOp
 from mobilesdk.core.step import StepContext
-from mobilesdk.errors import ArtifactInvalid, StepFailed
+from mobilesdk.errors import ArtifactInvalid, StepFailed, UsageError
 from mobilesdk.verify import layers
 
 SAMPLES = [{"x": np.random.default_rng(n).normal(size=200).astype(np.float32)} for n in range(3)]
@@ -25,10 +26,22 @@ class Plugin:
 
     how = "by hand"
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, refusal: str = "", shut: str = "") -> None:
         self._run = run
+        self.refusal = refusal
+        self.shut = shut
+
+    def inspect(self, path: Path) -> ArtifactInfo:
+        return ArtifactInfo(
+            format="stand-in", size_bytes=0, inputs=(), outputs=(), weights=(), ops=()
+        )
+
+    def refuses(self, info: ArtifactInfo) -> str:
+        return self.refusal
 
     def observe(self, path: Path, contract: Contract, threads: int) -> Plugin:
+        if self.shut:
+            raise UsageError(self.shut)
         return self
 
     def run(self, inputs: Mapping[str, Any]) -> Iterator[Observation]:
@@ -59,8 +72,8 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], 
     record = FloatOps(sample_count=len(SAMPLES), ops=tuple(ops))
     (floats / "float_ops.json").write_text(record.model_dump_json())
 
-    def run(function: Run) -> LayerReport:
-        monkeypatch.setattr(layers, "runtime", lambda _name: Plugin(function))
+    def run(function: Run, **refuses: str) -> LayerReport:
+        monkeypatch.setattr(layers, "runtime", lambda _name: Plugin(function, **refuses))
         context = StepContext(tmp_path)
         layers.compare_layers(
             tmp_path / "artifact",
@@ -178,6 +191,15 @@ def test_runs_of_other_ops_are_refused(compare: Callable[[Run], LayerReport]) ->
 
     with pytest.raises(ArtifactInvalid, match="other ops"):
         compare(run)
+
+
+@pytest.mark.parametrize("how", ["refusal", "shut"])
+def test_an_artifact_whose_values_cannot_be_seen_has_a_report_that_says_why(
+    compare: Callable[..., LayerReport], how: str
+) -> None:
+    report = compare(doubled_and_squared, **{how: "it draws random numbers"})
+    assert (report.refusal, report.layers, report.unrelated) == ("it draws random numbers", (), ())
+    assert compare(doubled_and_squared).refusal == ""
 
 
 def test_a_runtime_that_shows_nothing_fails(

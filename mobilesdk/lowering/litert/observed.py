@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.layers import Observation, ObservedOp
-from mobilesdk.errors import ArtifactInvalid
+from mobilesdk.errors import UsageError
 from mobilesdk.flatbuffers.tflite import Subgraph, Tensor, read_tflite
 
 _INTEGERS = frozenset({"int8", "uint8", "int16", "int32"})
@@ -42,10 +42,9 @@ class ObservedFile:
     ) -> None:
         model = read_tflite(path)
         if len(model.subgraphs) != 1:
-            raise ArtifactInvalid(
-                f"{path.name} has {len(model.subgraphs)} subgraphs; values inside of branches and "
-                "loops cannot be seen.",
-                hint="compare the outputs alone: mobilesdk verify.",
+            raise UsageError(
+                f"The file has {len(model.subgraphs)} subgraphs; values inside of branches and "
+                "loops cannot be seen."
             )
         self._interpreter = interpreter
         self._run = run
