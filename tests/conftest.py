@@ -109,8 +109,8 @@ class CommandLine:
         """Give the file of a stand-in, e.g. ``runtimes/plain.py``."""
         return STAND_INS / name
 
-    def target(self, name, *, profile="plain", compress=(), budget="", **export):
-        """Write a target of the stand-in format, and its profile; give the file."""
+    def target(self, name, *, format="plain", profile="plain", compress=(), budget="", **export):
+        """Write a target of a stand-in format, and its profile; give the file."""
         options = "".join(f"{key} = {json.dumps(value)}\n" for key, value in export.items())
         (self.folder / "profiles").mkdir(exist_ok=True)
         if compress or not (self.folder / "profiles" / f"{profile}.toml").exists():
@@ -127,7 +127,7 @@ class CommandLine:
             f'schema_version = 1\nid = "{name}"\ntitle = "a target"\n'
             '[device]\nplatform = "android"\nmin_os = "8.0"\naccelerator = "xnnpack"\n'
             f'[match]\npriority = {_rank(name)}\nany = [{{ os_min = "8.0" }}]\n'
-            f'[export]\nformat = "plain"\n{options}'
+            f'[export]\nformat = "{format}"\n{options}'
             f'[profiles]\ndefault = "{profile}"\n'
         )
         return path

@@ -31,6 +31,7 @@ def plan(
     contract: PathLike | None = None,
     plugins: Sequence[PathLike] = (),
     allow_small_calibration: bool = False,
+    layers: int = 0,
     listener: Listener | None = None,
 ) -> Plan:
     """Tell what `build` would do; reads the models and checks their sets.
@@ -45,6 +46,8 @@ def plan(
         contract: JSON file that overrides or completes the model's contract.
         plugins: Files of plug-ins.
         allow_small_calibration: Accept fewer than 32 samples, in both sets.
+        layers: Samples of the evaluation set on which the output of every op is compared with the
+            float model, or all if there are fewer; 0: none is compared.
         listener: Called with every event.
 
     Returns:
@@ -65,6 +68,7 @@ def plan(
         contract=contract,
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
+        layer_sample_count=layers,
     )
     with opened_cache() as store, new_workers() as workers:
         found, _, _ = make_plan(request, store, workers, listener or ignore)
@@ -81,6 +85,7 @@ def build(
     contract: PathLike | None = None,
     plugins: Sequence[PathLike] = (),
     allow_small_calibration: bool = False,
+    layers: int = 0,
     overwrite: bool = False,
     time_limit_s: float = TIME_LIMIT_S,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
@@ -97,6 +102,7 @@ def build(
         contract: As for `plan`.
         plugins: As for `plan`.
         allow_small_calibration: As for `plan`.
+        layers: As for `plan`; each variant then has a record of its layers.
         overwrite: Replace the output if it exists.
         time_limit_s: Wall time of one step, seconds.
         memory_limit_bytes: Resident memory of one step.
@@ -122,6 +128,7 @@ def build(
         contract=contract,
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
+        layer_sample_count=layers,
     )
     with opened_cache() as store, new_workers(time_limit_s, memory_limit_bytes) as workers:
         return run_build(

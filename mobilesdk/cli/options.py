@@ -44,7 +44,7 @@ def release_code(code: int, *, releasable: bool, required: bool) -> int:
 
 
 def model_options(command: Command) -> Command:
-    """Add MODEL and what goes with it: the same for ``plan``, ``build`` and ``verify``."""
+    """Add MODEL and what goes with it: the same for ``plan`` and ``build``."""
     decorators = [
         click.argument("model", required=False),
         click.option(
@@ -61,6 +61,13 @@ def model_options(command: Command) -> Command:
             "--allow-small-calibration",
             is_flag=True,
             help="Accept fewer than 32 samples, in both sets.",
+        ),
+        click.option(
+            "--layers",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            help="Compare the output of every op with the float model, on N evaluation samples.",
         ),
         plugin_option,
         json_option,

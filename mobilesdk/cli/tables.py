@@ -130,12 +130,15 @@ def _print_accelerators(out: Console, manifest: Manifest) -> None:
 
 
 def _print_layers(out: Console, result: BuildResult) -> None:
-    """Say how to read the layers, if they were compared."""
+    """Say how to read the layers if they were compared, and how to have them if they are needed."""
     variants = [variant for model in result.manifest.models for variant in model.variants]
     count = sum("layers" in variant.records for variant in variants)
+    gates = [gate for variant in variants for gate in variant.gates]
     if count:
         place = escape(str(result.output))
-        out.print(f"layers of {count} variants: mobilesdk report {place} --output FILE")
+        out.print(f"layers of {count} variant(s): mobilesdk report {place} --output FILE")
+    elif any(gate.output and gate.verdict == "failed" for gate in gates):
+        out.print("[yellow]note[/] --layers 8 tells which ops are far from the float model")
 
 
 def _variant_cells(variant: Variant) -> tuple[str, ...]:

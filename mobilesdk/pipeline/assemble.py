@@ -22,6 +22,7 @@ from mobilesdk.bundle.manifest import (
 from mobilesdk.bundle.writing import new_folder
 from mobilesdk.core.artifact import TensorInfo
 from mobilesdk.core.contract import InputSpec, OutputSpec
+from mobilesdk.core.layers import LayerReport
 from mobilesdk.core.naming import natural_order
 from mobilesdk.data.index import INDEX_NAME, SampleIndex
 from mobilesdk.errors import MobileSDKError
@@ -31,7 +32,9 @@ from mobilesdk.pipeline.job import read_outcome
 from mobilesdk.pipeline.keys import tool_versions
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.task_graph import Graph, VariantTasks
+from mobilesdk.report.layers import layers_page
 from mobilesdk.targets import Export, FallbackAllowance, PartialAllowance
+from mobilesdk.verify.layers import REPORT_NAME as LAYERS_NAME
 from mobilesdk.verify.record import EXPECTED_NAME, LEDGER_NAME, RECORD_NAME, VariantRecord
 
 _ROLES = {"variants": "artifact", "goldens": "golden", "records": "record", "assets": "asset"}
@@ -50,7 +53,7 @@ class Assembler:
     def failure_of(self, variant: VariantTasks) -> tuple[str, MobileSDKError] | None:
         """Give the step of a variant that failed first, with its error; ``None`` if none did."""
         shared = self._graph.references[variant.model.request.name]
-        for key in (shared, *variant.chain, variant.export, variant.verify):
+        for key in (shared, *variant.steps):
             if key in self._failures:
                 return self._graph.tasks[key].title, self._failures[key]
         return None
@@ -196,7 +199,20 @@ class Assembler:
         for name, content in records.items():
             (folder / base / f"{name}.json").write_bytes(canonical_json(content))
         _copy(verified / LEDGER_NAME, folder / base / "ledger.json")
-        return {name: f"{base}/{name}.json" for name in sorted([*records, "ledger"])}
+        paths = {name: f"{base}/{name}.json" for name in (*records, "ledger")}
+        if variant.layers is not None:
+            paths |= self._layers(variant, variant.layers, base, folder)
+        return dict(sorted(paths.items()))
+
+    def _layers(self, variant: VariantTasks, key: str, base: str, folder: Path) -> dict[str, str]:
+        """Write how far each op is from the float model, for machines and for people."""
+        compared = self._cache.folder(key) / LAYERS_NAME
+        report = LayerReport.model_validate_json(compared.read_bytes())
+        page = layers_page(report, f"{variant.model.request.name} for {variant.target.id}")
+        paths = {"layers": f"{base}/layers.json", "layers_page": f"{base}/layers.html"}
+        _copy(compared, folder / paths["layers"])
+        (folder / paths["layers_page"]).write_text(page, encoding="utf-8")
+        return paths
 
     def _set(self, key: str | None) -> SetEntry | None:
         if key is None:

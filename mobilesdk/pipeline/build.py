@@ -117,7 +117,7 @@ def run_build(
         before.note(error)
     plan, graph, models = _plan(request, before, cache, workers, listener)
     _refuse(plan, before)
-    wanted = [key for v in graph.variants for key in (v.export, v.verify)]
+    wanted = [key for variant in graph.variants for key in variant.results]
     schedule = Schedule(graph.tasks, cache, workers, listener, request.plugins)
     failures = schedule.run([*wanted, *graph.references.values()])
     assembler = Assembler(graph, failures, cache)

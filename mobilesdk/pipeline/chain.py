@@ -12,7 +12,15 @@ from mobilesdk.pipeline.keys import step_key
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
-from mobilesdk.plugins import Kind, Tool, compressor, exporter, frontend, runtime
+from mobilesdk.plugins import (
+    Kind,
+    ObservingRuntime,
+    Tool,
+    compressor,
+    exporter,
+    frontend,
+    runtime,
+)
 from mobilesdk.targets import Profile, Target, load_profile, shipped_profiles
 from mobilesdk.verify.record import VerifyConfig
 
@@ -36,6 +44,7 @@ class Chain:
         self._name = name
         self._profile = profile
         self._sets = self._graph.sets[model.request.name]
+        self._float_ops = self._graph.float_ops.get(model.request.name)
         self._reasons: list[str] = []
         self._source = frontend(model.frontend)
         self._tools: list[Tool] = [*self._source.tools]
@@ -66,6 +75,7 @@ class Chain:
                 chain=tuple(chain),
                 export=export,
                 verify=self._add_verify(export),
+                layers=self._add_layers(export),
                 tools=tuple(self._tools),
                 overrides=self._overrides(),
             )
@@ -98,6 +108,11 @@ class Chain:
         if plugin.needs(request) is not Needs.NONE:
             self._check_set(export.format)
         self._reasons.extend(plugin.refuse(export.typed_options(), request, self._model.summary))
+        if self._float_ops and not isinstance(runtime(export.format), ObservingRuntime):
+            self._reasons.append(
+                f"the runtime {export.format!r} shows no values inside an artifact; "
+                "leave out --layers"
+            )
 
     def _check_set(self, who: str) -> None:
         if "calibration" not in self._sets and self._model.request.calibration is None:
@@ -186,6 +201,19 @@ class Chain:
             runtime(table.format).tools,
             title="verify",
         )
+
+    def _add_layers(self, export: str) -> str | None:
+        if self._float_ops is None:
+            return None
+        name = self._target.export.format
+        inputs = {
+            "read": self._model.key,
+            "artifact": export,
+            "float_ops": self._float_ops,
+            "evaluation": self._sets["evaluation"],
+        }
+        tools = runtime(name).tools
+        return self._task(TaskKind.LAYERS, Kind.RUNTIMES, name, {}, inputs, tools, title="layers")
 
     def _task(
         self,

@@ -33,6 +33,8 @@ _LAYERS: dict[TaskKind, tuple[str, ...]] = {
     TaskKind.EXPORT: _BELOW_PLUGINS,
     TaskKind.REPLAY: _BELOW_PLUGINS,
     TaskKind.VERIFY: (*_BELOW_PLUGINS, "bundle", "targets", "verify"),
+    TaskKind.FLOAT_OPS: _BELOW_PLUGINS,
+    TaskKind.LAYERS: (*_BELOW_PLUGINS, "verify"),
 }
 _BASE_TOOLS = ("numpy", "pillow", "pydantic", "safetensors")
 

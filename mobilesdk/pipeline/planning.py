@@ -36,6 +36,8 @@ class Planner:
         self.graph = Graph()
         for model in models:
             add_preparation(self.graph, model, allow_small=request.allow_small_calibration)
+            if request.layer_sample_count and "evaluation" in self.graph.sets[model.request.name]:
+                add_float_ops(self.graph, model, request.layer_sample_count)
 
     def plan(self, before: Preflight) -> Plan:
         """Give the plan, with every problem that was found; add its tasks to the graph."""
@@ -69,7 +71,7 @@ class Planner:
 
     def _planned(self, variant: VariantTasks) -> PlannedVariant:
         steps = []
-        for key in (*variant.chain, variant.export, variant.verify):
+        for key in variant.steps:
             task = self.graph.tasks[key]
             steps.append(
                 PlannedStep(
@@ -107,6 +109,17 @@ def add_preparation(graph: Graph, model: ReadModel, *, allow_small: bool) -> Non
     key = step_key(TaskKind.REFERENCE, inputs=inputs, tools=tools)
     task = Task(key, TaskKind.REFERENCE, "", {}, inputs, "float outputs", request.name, ())
     graph.references[request.name] = graph.add(task)
+
+
+def add_float_ops(graph: Graph, model: ReadModel, sample_count: int) -> None:
+    """Add the task that gives the values of the float ops on the first evaluation samples."""
+    name = model.request.name
+    config = {"count": sample_count}
+    inputs = {"read": model.key, "evaluation": graph.sets[name]["evaluation"]}
+    tools = frontend(model.frontend).tools
+    key = step_key(TaskKind.FLOAT_OPS, config=config, inputs=inputs, tools=tools)
+    task = Task(key, TaskKind.FLOAT_OPS, "", config, inputs, "float values", name, ())
+    graph.float_ops[name] = graph.add(task)
 
 
 def _add_set(graph: Graph, model: ReadModel, role: str, path: Path, *, allow_small: bool) -> str:

@@ -166,6 +166,13 @@ def _check_model(model: ModelRequest, request: BuildRequest, found: Preflight) -
         found.note(error)
     for missing in missing_sets(model):
         found.note(missing)
+    if request.layer_sample_count and model.evaluation is None:
+        found.note(
+            InvalidDataset(
+                f"{model.name}: layers are compared on an evaluation set.",
+                hint="give --evaluation, or leave out --layers.",
+            )
+        )
     if model.calibration is None and request.targets:
         for target, beside in found.targets:
             methods = _methods_that_calibrate(target, beside)

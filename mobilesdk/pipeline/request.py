@@ -47,6 +47,8 @@ class BuildRequest(Frozen):
         targets: Names, files or folders; empty: every shipped target in reach.
         other_targets: Names of targets that the project has besides; its models may name profiles
             for them.
+        layer_sample_count: Samples of the evaluation set on which the output of every op is
+            compared with the float model; 0: none is.
     """
 
     models: tuple[ModelRequest, ...]
@@ -54,6 +56,7 @@ class BuildRequest(Frozen):
     other_targets: tuple[str, ...] = ()
     plugins: tuple[Path, ...] = ()
     allow_small_calibration: bool = False
+    layer_sample_count: int = 0
 
 
 def read_request(
@@ -65,6 +68,7 @@ def read_request(
     contract: str | Path | None = None,
     plugins: tuple[Path, ...] = (),
     allow_small_calibration: bool = False,
+    layer_sample_count: int = 0,
 ) -> BuildRequest:
     """Make the request of a caller; without a model, complete it from ``mobilesdk.toml``.
 
@@ -90,6 +94,7 @@ def read_request(
         other_targets=tuple(target.id for other in others for target, _ in load_targets(other)),
         plugins=plugins,
         allow_small_calibration=allow_small_calibration,
+        layer_sample_count=layer_sample_count,
     )
 
 

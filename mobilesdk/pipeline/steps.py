@@ -142,8 +142,9 @@ def _float_ops(job: Job, context: StepContext) -> None:
 
 
 def _layers(job: Job, context: StepContext) -> None:
+    built = "artifact" in job.inputs
     compare_layers(
-        Path(job.config["artifact"]),
+        _model(job, "artifact").path if built else Path(job.config["artifact"]),
         runtime_name=job.plugin,
         contract=read_summary(job.inputs["read"]).contract,
         floats=job.inputs["float_ops"],

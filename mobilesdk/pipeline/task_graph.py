@@ -16,6 +16,7 @@ class VariantTasks:
     """The tasks that lead to one variant, and what the manifest says about it.
 
     Attributes:
+        layers: Compares the op outputs with the float model; ``None`` if nobody asked for it.
         overrides: What the project chose in place of the target's profile and its limits.
     """
 
@@ -26,8 +27,19 @@ class VariantTasks:
     chain: tuple[str, ...]
     export: str
     verify: str
+    layers: str | None
     tools: tuple[Tool, ...]
     overrides: tuple[str, ...]
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The tasks that the bundle is made from."""
+        return (self.export, self.verify, *([] if self.layers is None else [self.layers]))
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """All of its own tasks, in the order of their inputs."""
+        return (*self.chain, *self.results)
 
 
 @dataclass
@@ -39,12 +51,14 @@ class Graph:
         variants: In the order of models and targets.
         sets: Model name → role → key of the prepared set.
         references: Model name → key of the float outputs.
+        float_ops: Model name → key of the values of the float ops, if layers are compared.
     """
 
     tasks: dict[str, Task] = field(default_factory=dict)
     variants: list[VariantTasks] = field(default_factory=list)
     sets: dict[str, dict[str, str]] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    float_ops: dict[str, str] = field(default_factory=dict)
 
     def add(self, task: Task) -> str:
         """Add a task, or note that one more target needs it."""

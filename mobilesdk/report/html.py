@@ -21,9 +21,9 @@ summary { cursor: pointer; font-weight: bold; margin: 1rem 0; }
 div { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--rule); padding: .2rem .5rem; text-align: left; }
-td { overflow-wrap: anywhere; min-width: 3rem; }
+td { overflow-wrap: anywhere; min-width: 7rem; }
 .number { text-align: right; }
-td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.number { min-width: 3rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.failed td { color: var(--worst); }
 svg { width: 100%; min-width: 40rem; height: auto; }
 .grid { stroke: var(--rule); } .axis { fill: currentColor; font-size: 11px; opacity: .7; }

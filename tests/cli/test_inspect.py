@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
@@ -73,6 +74,11 @@ def test_table_and_page_say_what_was_compared_and_what_not(layers, tmp_path):
     assert {"<0>", "60.0 dB", "matmul (3 ops)"} <= set(page.texts)
     assert [tag for tag, _ in page.tags].count("circle") == 1
     assert not [tag for tag, attributes in page.tags if tag == "script" or "href" in attributes]
+
+
+def test_an_artifact_whose_values_cannot_be_seen_is_refused(layers, artifact):
+    save_file({"weight": WEIGHT, "bias": BIAS, "shows": np.zeros(1, np.uint8)}, artifact)
+    assert "cannot be seen: it is shut" in layers(code=2).err
 
 
 def test_ops_are_timed(command_line, artifact):

@@ -92,7 +92,9 @@ def test_swapped_channels_fail_a_gate(build, command_line):
     """The ledger cannot see an order: sums stay the same. Parity does."""
     budget = "[budget.any]\nmin_sqnr_db = 20.0\n"
     target = command_line.target("swap", profile="swap", budget=budget, how="swapped")
-    result = build(target, arguments=["--json"])
+    result = build(target, arguments=["--overwrite"])
+    assert (result.code, "--layers 8 tells which ops" in result.out) == (1, True)
+    result = build(target, arguments=["--overwrite", "--json"])
     assert result.code == 1, result.err
     (gate,) = result.json["manifest"]["models"][0]["variants"][0]["gates"]
     assert (gate["name"], gate["verdict"]) == ("min_sqnr_db", "failed")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from mobilesdk.cli.tables import _parity_cells
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
+from mobilesdk.report.figures import worst_figures
 
 
 def cells(*outputs):
-    return _parity_cells(ParityReport(sample_count=40, outputs=outputs))
+    return worst_figures(ParityReport(sample_count=40, outputs=outputs))
 
 
 def output(kind, **figures):
