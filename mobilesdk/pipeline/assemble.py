@@ -250,7 +250,11 @@ def _ports(
     if not set(names) <= set(found):
         numbered = sorted(found, key=natural_order)
         found = {name: found[other] for name, other in zip(names, numbered, strict=True)}
-    return {name: Port(**found[name].model_dump()) for name in names}
+    return {name: _port(found[name]) for name in names}
+
+
+def _port(tensor: TensorInfo) -> Port:
+    return Port(name=tensor.name, shape=tensor.shape, dtype=tensor.dtype)
 
 
 def _allowances(export: Export) -> dict[str, Any]:
