@@ -224,3 +224,18 @@ def test_crop_resize_fills_what_lies_outside_and_checks_indices() -> None:
     regions = tensor([0, 1, 1, 2, 3]).reshape(1, 1, 5, 1, 1)
     old = call("crop_resize", ios=16, x=RAMP, roi=regions, target_height=1, target_width=1)
     assert old.shape == (1, 1, 1, 1, 1)
+
+
+def test_crop_resize_before_ios_16_refuses_boxes_that_leave_the_image() -> None:
+    def first(box: list[float], **given: Any) -> Any:
+        regions = tensor(box).reshape(1, 1, 4, 1, 1)
+        return call("crop_resize", ios=15, x=RAMP, roi=regions, **given).flatten().tolist()
+
+    assert first([1, 1, 3, 3]) == first([1 / 3, 1 / 3, 1, 1], normalized_coordinates=True)
+    for box, given in (
+        ([1, 1, 3, 3.5], {}),
+        ([-1, 1, 3, 3], {}),
+        ([0, 0, 1, 2], {"normalized_coordinates": True}),
+    ):
+        with pytest.raises(OpError, match="undefined before iOS 16"):
+            first(box, **given)

@@ -85,6 +85,37 @@ def affine(
 
 
 @op("crop_resize")
+def crop_resize_inside(
+    *,
+    x: Tensor,
+    roi: Tensor,
+    target_height: int = 1,
+    target_width: int = 1,
+    normalized_coordinates: bool = False,
+    spatial_scale: float = 1.0,
+    box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
+    sampling_mode: str = "DEFAULT",
+    max_elements: int = MAX_ELEMENTS,
+) -> Tensor:
+    """Do as `crop_resize`, with boxes inside of the image; what others give is undefined."""
+    boxes = _corners(roi.flatten(1)[:, -4:].double() * spatial_scale, box_coordinate_mode)
+    limits = [1, 1] if normalized_coordinates else [size - 1 for size in x.shape[2:]]
+    if bool((boxes < 0).any()) or bool((boxes > torch.tensor(limits * 2)).any()):
+        raise OpError("a box lies outside of the image, which is undefined before iOS 16")
+    return crop_resize(
+        x=x,
+        roi=roi,
+        target_height=target_height,
+        target_width=target_width,
+        normalized_coordinates=normalized_coordinates,
+        spatial_scale=spatial_scale,
+        box_coordinate_mode=box_coordinate_mode,
+        sampling_mode=sampling_mode,
+        max_elements=max_elements,
+    )
+
+
+@op("crop_resize", since=16)
 def crop_resize(
     *,
     x: Tensor,
