@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from math import prod
 from typing import cast, get_args
 
 from mobilesdk.core.artifact import FunctionInfo, TensorInfo
 from mobilesdk.core.contract import DType
+from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.coreml.classifier import Classifier, read_classifier
 from mobilesdk.coreml.images import pixel_type
-from mobilesdk.coreml.model import Feature, MLModel
-from mobilesdk.coreml.program import Function, TensorType, ValueType
+from mobilesdk.coreml.model import ColorLayout, Feature, MLModel
+from mobilesdk.coreml.program import Function, TensorType
 
 
 def describe_function(model: MLModel, name: str) -> tuple[FunctionInfo, tuple[str, ...]]:
@@ -37,20 +37,15 @@ def describe_function(model: MLModel, name: str) -> tuple[FunctionInfo, tuple[st
     return info, tuple(reading.problems)
 
 
-@dataclass
 class _Reading:
     """One function; collects what it cannot describe."""
 
-    function: Function
-    problems: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._types: dict[str, ValueType] = {
-            output.name: output.type
-            for operation in self.function.block.walk()
-            for output in operation.outputs
-        }
-        self.classifier = read_classifier(self.function)
+    def __init__(self, function: Function) -> None:
+        self._types = {item.name: item.type for item in function.inputs}
+        for operation in function.block.walk():
+            self._types |= {output.name: output.type for output in operation.outputs}
+        self.problems: list[str] = []
+        self.classifier = read_classifier(function)
         if self.classifier is not None:
             self.problems += self._class_problems(self.classifier)
 
@@ -63,45 +58,59 @@ class _Reading:
     def _tensor(self, feature: Feature) -> TensorInfo | None:
         classifier = self.classifier
         if classifier is not None and feature.name == classifier.info.probabilities:
-            shape = self._declared_shape(classifier.source)
-            return TensorInfo(name=feature.name, shape=shape, dtype="float32")
+            return self._described(feature.name, self._declared_shape(classifier.source), "float32")
         if feature.kind not in ("array", "image", "state"):
             self.problems.append(f"{feature.name!r} is {feature.kind}, not an array.")
             return None
-        flexibility, layout = feature.flexibility, feature.color_layout
-        if layout is not None:
-            shape, dtype = pixel_type(feature)
-            if flexibility is not None and len(shape) == 3:
-                flexibility = flexibility.with_channels(shape[-1])
-        else:
-            dtype = feature.dtype
-            shape = feature.shape if flexibility is None else flexibility.shape
-            shape = shape or self._declared_shape(feature.name)
+        if feature.color_layout is not None:
+            return self._image(feature, feature.color_layout)
+        flexibility = feature.flexibility
+        if flexibility is not None:
+            return self._described(feature.name, flexibility.shape, feature.dtype, flexibility)
+        # The description of an output leaves out its shape if that depends on the input's.
+        shape = feature.shape or self._declared_shape(feature.name)
+        return self._described(feature.name, shape, feature.dtype)
+
+    def _image(self, feature: Feature, layout: ColorLayout) -> TensorInfo | None:
+        shape, dtype = pixel_type(feature)
+        flexibility = feature.flexibility
+        if flexibility is not None and len(shape) == 3:
+            flexibility = flexibility.with_channels(shape[-1])
+        return self._described(feature.name, shape, dtype, flexibility, layout)
+
+    def _described(
+        self,
+        name: str,
+        shape: tuple[int, ...] | None,
+        dtype: str,
+        flexibility: Flexibility | None = None,
+        layout: str = "",
+    ) -> TensorInfo | None:
+        if shape is None:
+            self.problems.append(f"{name!r} has a free number of axes.")
+            return None
         if dtype not in get_args(DType):
-            self.problems.append(f"{feature.name!r} has the element type {dtype}.")
+            self.problems.append(f"{name!r} has the element type {dtype}.")
             return None
         return TensorInfo(
-            name=feature.name,
+            name=name,
             shape=shape,
             dtype=cast("DType", dtype),
             flexibility=flexibility,
-            color_layout=layout or "",
+            color_layout=layout,
         )
 
-    def _declared_shape(self, name: str) -> tuple[int, ...]:
-        """Give the shape that the program declares: the description leaves out free ones."""
+    def _declared_shape(self, name: str) -> tuple[int, ...] | None:
+        """Give the shape that the program declares, -1 for a free size; None if it has none."""
         declared = self._types.get(name)
-        shape = declared.shape if isinstance(declared, TensorType) else ()
-        if shape is None:
-            self.problems.append(f"{name!r} has a free number of axes.")
-            return ()
-        return tuple(-1 if size is None else size for size in shape)
+        shape = declared.shape if isinstance(declared, TensorType) else None
+        return None if shape is None else tuple(-1 if size is None else size for size in shape)
 
     def _class_problems(self, classifier: Classifier) -> Iterator[str]:
         name, classes = classifier.info.probabilities, classifier.info.classes
         twice = [label for label, count in Counter(classes).items() if count > 1]
         if twice:
             yield f"{name!r} has one probability for all classes that are named {twice[0]!r}."
-        elements = prod(self._declared_shape(classifier.source))
-        if elements > 0 and elements != len(classes):
-            yield f"{name!r} has {len(classes)} classes and {elements} probabilities."
+        shape = self._declared_shape(classifier.source)
+        if shape is not None and -1 not in shape and prod(shape) != len(classes):
+            yield f"{name!r} has {len(classes)} classes and {prod(shape)} probabilities."
