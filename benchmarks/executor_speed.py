@@ -4,11 +4,10 @@
 
 Each model is prepared (batch norms folded) and converted to a float16 package once; FOLDER keeps
 both. Every figure comes from a process of its own with one thread; the median processor time
-counts. Torch runs before the executor is loaded, which changes how the process keeps memory; the
-precisions of the executor run in turn. Loading, and the first
-run, which decodes the weights, stand apart. Memory is the peak of loading and running a package as
-a multiple of the weights in float32, of the executor and of torch (with its weights); the program
-is run once before, so that code and kernels of torch count for neither. Where an allocator puts
+counts; the precisions of the executor run in turn. Loading, and the first run, which decodes the
+weights, stand apart. Memory is the peak of loading with ``low_memory`` and running a package as a
+multiple of the weights in float32, of the executor and of torch (with its weights); the program is
+run once before, so that code and kernels of torch count for neither. Where an allocator puts
 things varies from process to process: the lowest and highest of a few are given.
 """
 
@@ -107,7 +106,7 @@ def memory(_name: str, folder: Path) -> int:
     from mobilesdk.coreml import load
 
     def run() -> None:
-        model = load(folder / "model.mlpackage")
+        model = load(folder / "model.mlpackage", low_memory=True)
         given = {item.name: np.ones(item.shape, item.dtype) for item in model.inputs}
         for _ in range(3):
             model.predict(given)

@@ -10,8 +10,8 @@ device. ``package`` opens an ``.mlpackage``; ``model`` and ``program`` are its p
 values; ``blob`` reads ``weight.bin``; ``constexpr`` decodes compressed constants; ``encode`` is its
 inverse; ``weights`` lists what is stored; ``canonical`` rewrites a package to reproducible bytes.
 Every reader treats its input as hostile and raises `FileRejected`. Only execution needs torch:
-``executor``, and what it stands on, ``compile``, ``interpret``, ``results``, ``precision``,
-``literals``, ``scan``, and the operations in ``ops``.
+``executor``, and what it stands on, ``compile``, ``interpret``, ``inputs``, ``results``,
+``precision``, ``literals``, ``scan``, and the operations in ``ops``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def load(
     precision: Mode = "declared",
     accumulation: int | None = None,
     limits: RunLimits | None = None,
+    low_memory: bool = False,
 ) -> Executable:
     """Load a function of a Core ML package for execution.
 
@@ -46,6 +47,9 @@ def load(
             ``float16_accumulation``: sums of products rounded to float16 on the way.
         accumulation: Products between two roundings; only with ``float16_accumulation``.
         limits: What a run may take; those of `RunLimits` if not given.
+        low_memory: Whether memory goes back to the system as soon as it is free, at some cost in
+            time. For this, settings of the C library's allocator are changed, which hold for the
+            whole process.
 
     Raises:
         FileRejected: The package is damaged or hostile.
@@ -69,4 +73,5 @@ def load(
             "Execution of ML Programs needs torch.", hint="pip install 'mobilesdk[torch]'"
         ) from error
     chosen = Precision(precision, accumulation)
-    return Executable(Package(Path(path)), function, chosen, limits or RunLimits())
+    package = Package(Path(path))
+    return Executable(package, function, chosen, limits or RunLimits(), low_memory=low_memory)

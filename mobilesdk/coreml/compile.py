@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
-from mobilesdk.coreml.constexpr import is_constexpr
-from mobilesdk.coreml.interpret import FAULTS, Argument, CompiledBlock, Source, Step
+from mobilesdk.coreml.constexpr import is_constant
+from mobilesdk.coreml.faults import FAULTS, refusal
+from mobilesdk.coreml.interpret import Argument, CompiledBlock, Observer, Run, Source, Step
 from mobilesdk.coreml.literals import Literals
+from mobilesdk.coreml.live_memory import LiveMemory
 from mobilesdk.coreml.ops.arguments import AS_IS, MAY_BE_LARGE
 from mobilesdk.coreml.ops.registry import BLOCK_SIZE, LIMIT, RESULTS, Op, find, find_blocked
 from mobilesdk.coreml.precision import Precision
-from mobilesdk.coreml.program import Block, NamedType, Operation, TensorType, Value
-from mobilesdk.coreml.results import ResultCheck, check_declared
+from mobilesdk.coreml.program import Block, Function, NamedType, Operation, TensorType, Value
+from mobilesdk.coreml.results import ValueCheck, check_declared
 from mobilesdk.errors import ArtifactInvalid, FileRejected
 
 Scope = dict[str, int]
 
 
-def is_constant(operation: Operation) -> bool:
-    """Tell whether an operation is a constant, compressed or not."""
-    return operation.type == "const" or is_constexpr(operation.type)
+@dataclass(frozen=True)
+class CompiledFunction:
+    """A function, ready to be run.
+
+    Attributes:
+        block: Its body.
+        slot_count: Values that a run stores.
+    """
+
+    block: CompiledBlock
+    slot_count: int
+
+    def new_run(self, operations: int, memory: LiveMemory, observe: Observer | None) -> Run:
+        """Prepare a run of at most so many operations; ``observe`` is called with every result."""
+        slots, finite = [None] * self.slot_count, [True] * self.slot_count
+        return Run(slots, finite, operations, memory, observe)
 
 
-class Compiler:
+def compile_function(
+    function: Function, literals: Literals, ios: int, precision: Precision, max_elements: int
+) -> CompiledFunction:
+    """Compile a function.
+
+    Args:
+        function: Its operations and their arguments are known.
+        literals: Its constants.
+        ios: Version whose operation set it is written in.
+        precision: How arithmetic is done.
+        max_elements: Of one tensor.
+
+    Raises:
+        FileRejected: It uses a name that is not defined before.
+        LimitExceeded: A result is declared larger than the limit.
+        ArtifactInvalid: A constant argument is not what the operation takes.
+    """
+    compiler = _Compiler(literals, ios, precision, max_elements)
+    block = compiler.block(function.block, function.inputs, {})
+    return CompiledFunction(block, compiler.slot_count)
+
+
+class _Compiler:
     """Turns the blocks of one function into steps."""
 
     def __init__(
@@ -37,24 +74,13 @@ class Compiler:
         self.slot_count = 0
 
     def block(self, block: Block, inputs: tuple[NamedType, ...], outer: Scope) -> CompiledBlock:
-        """Compile a block.
-
-        Args:
-            block: The block.
-            inputs: Its own inputs.
-            outer: Slots of the names that it sees.
-
-        Raises:
-            FileRejected: It uses a name that is not defined before.
-            LimitExceeded: A result is declared larger than the limit.
-            ArtifactInvalid: A constant argument is not what the operation takes.
-        """
+        """Compile a block with inputs of its own; ``outer`` has the slots of the names it sees."""
         scope = dict(outer)
         input_slots = tuple(self._define(item.name, scope) for item in inputs)
         steps = [
             self._step(operation, scope)
             for operation in block.operations
-            if not is_constant(operation)
+            if not is_constant(operation.type)
         ]
         outputs = tuple(self._source(name, scope) for name in block.outputs)
         own = {*input_slots, *(slot for step in steps for slot, _ in step.outputs)}
@@ -75,7 +101,7 @@ class Compiler:
 
     def _step(self, operation: Operation, scope: Scope) -> Step:
         meaning = self._meaning(operation)
-        step = Step(operation, meaning.function, {}, [], [], [], (), ())
+        step = Step(operation, meaning.function, hands_on=meaning.kind == "structural")
         for name, bindings in operation.inputs.items():
             self._bind(step, meaning, name, bindings, scope)
         step.blocks = tuple(self.block(inner, inner.inputs, scope) for inner in operation.blocks)
@@ -91,12 +117,12 @@ class Compiler:
         )
         return step
 
-    def _check(self, operation: Operation, meaning: Op, output: NamedType) -> ResultCheck:
+    def _check(self, operation: Operation, meaning: Op, output: NamedType) -> ValueCheck:
         if isinstance(output.type, TensorType):
             where = f"{operation.type} {operation.name}"
             check_declared(where, output.type, self._max_elements)
         exact = meaning.kind != "float"
-        return ResultCheck(output, self._precision, self._max_elements, exact=exact)
+        return ValueCheck(output, self._precision, self._max_elements, exact=exact)
 
     def _meaning(self, operation: Operation) -> Op:
         meaning = find(operation.type, self._ios)
@@ -115,21 +141,22 @@ class Compiler:
         scope: Scope,
     ) -> None:
         convert = meaning.parameters[name].convert
-        argument = Argument(name, convert, tuple(self._given(item, scope) for item in bindings))
+        sources = (
+            self._source(item, scope)
+            if isinstance(item, str)
+            else self._literals.written(item, step.operation, name)
+            for item in bindings
+        )
+        argument = Argument(name, convert, tuple(sources))
         slots = argument.slots
         if not slots and convert not in MAY_BE_LARGE:
             step.known[name] = _known(step.operation, argument)
         elif not slots:
             step.constants.append(argument)
-        elif len(bindings) == 1 and convert in AS_IS:
+        elif len(bindings) == 1 and convert is AS_IS:
             step.direct.append((name, slots[0]))
         else:
             step.converted.append(argument)
-
-    def _given(self, binding: str | Value, scope: Scope) -> Source:
-        if isinstance(binding, str):
-            return self._source(binding, scope)
-        return partial(self._literals.written, binding)
 
 
 def _known(operation: Operation, argument: Argument) -> Any:
@@ -137,7 +164,7 @@ def _known(operation: Operation, argument: Argument) -> Any:
         return argument.get([])
     except FAULTS as error:
         where = f"{operation.type} {operation.name}"
-        raise ArtifactInvalid(f"{where}: its argument {argument.name}: {error}") from error
+        raise refusal(f"{where}: its argument {argument.name}", error) from error
 
 
 def _reads(step: Step) -> set[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesdk.coreml.constexpr import TEXTS, decoder, is_constexpr
+from mobilesdk.coreml.constexpr import TEXTS, decoder, is_constant
 from mobilesdk.coreml.dtypes import ElementType, packed_size
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import BlobReference, Function, Operation, TensorType, Value
@@ -32,7 +32,7 @@ class Constants:
         self._operations: dict[str, tuple[Operation, int]] = {}
         self._depths: dict[str, int] = {}
         for operation in function.block.walk():
-            if operation.type == "const" or is_constexpr(operation.type):
+            if is_constant(operation.type):
                 self._add(operation)
 
     def _add(self, operation: Operation) -> None:

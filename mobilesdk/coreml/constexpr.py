@@ -48,6 +48,11 @@ def is_constexpr(op_type: str) -> bool:
     return op_type.startswith("constexpr_")
 
 
+def is_constant(op_type: str) -> bool:
+    """Tell whether an operation is a constant, compressed or not."""
+    return op_type == "const" or is_constexpr(op_type)
+
+
 def decoder(op_type: str, arguments: Mapping[str, object]) -> Decoder:
     """Find the decoder; the iOS 16 and iOS 18 forms of one name differ in their arguments.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mobilesdk.coreml.constexpr import is_constexpr
+from mobilesdk.coreml.constexpr import is_constant
 from mobilesdk.coreml.program import Function, Operation, TensorType
 
 TAKEN = {
@@ -47,7 +47,7 @@ class _Reading:
     """One pass over a function, in its order."""
 
     def __init__(self, function: Function) -> None:
-        operations = [item for item in function.block.walk() if not _is_constant(item)]
+        operations = [item for item in function.block.walk() if not is_constant(item.type)]
         self._makers: dict[str, Operation | None] = {item.name: None for item in function.inputs}
         self._makers |= {output.name: item for item in operations for output in item.outputs}
         self._uses = Counter(function.block.outputs)
@@ -90,10 +90,6 @@ class _Reading:
             if maker is not None and maker.type in TAKEN and self._uses[name] == 1:
                 return self.found.get(name, "")
         return ""
-
-
-def _is_constant(operation: Operation) -> bool:
-    return operation.type == "const" or is_constexpr(operation.type)
 
 
 def _names(operation: Operation, parameters: tuple[str, ...]) -> list[str]:

@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from mobilesdk.coreml.faults import FAULTS, HIGHER_LIMITS_HINT, refusal
+from mobilesdk.coreml.live_memory import LiveMemory
+from mobilesdk.coreml.non_finite import NonFinite, found_in, is_finite
 from mobilesdk.coreml.ops.arguments import Converter
-from mobilesdk.coreml.ops.registry import TooLarge
 from mobilesdk.coreml.program import Operation
-from mobilesdk.coreml.results import ResultCheck, is_finite, is_owned
-from mobilesdk.errors import ArtifactInvalid, LimitExceeded
+from mobilesdk.coreml.results import ValueCheck, is_owned
+from mobilesdk.errors import LimitExceeded
 
 # Called with the operation, the name of the result and its value as carried.
 Observer = Callable[[Operation, str, Any], None]
-# What torch, numpy and Python raise for arguments that an operation cannot take.
-FAULTS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 # Where a value comes from: a slot of the run, or a constant.
 Source = int | Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class NonFinite:
-    """A result that is not finite although all that the operation was given is.
-
-    Attributes:
-        operation: Its name.
-        op_type: Its type, e.g. ``mul``.
-        result: Name of the result.
-        count: Elements that are infinite or not a number.
-        total: All elements.
-    """
-
-    operation: str
-    op_type: str
-    result: str
-    count: int
-    total: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.op_type} {self.operation}: {self.count} of {self.total} values are not finite, "
-            "though all it was given are."
-        )
 
 
 @dataclass
@@ -63,15 +30,18 @@ class Run:
         slots: Values by slot; None before they are computed and after their last use.
         finite: Whether the value of a slot is finite, by slot.
         operations_left: How many more may be executed.
+        memory: What the values in the slots take.
         observe: Called with every result.
-        non_finite: Operations that made non-finite values from finite ones, in order.
+        non_finite: By result, in order: the first time that an operation made it not finite of
+            values that are.
     """
 
     slots: list[Any]
     finite: list[bool]
     operations_left: int
+    memory: LiveMemory
     observe: Observer | None = None
-    non_finite: list[NonFinite] = field(default_factory=list)
+    non_finite: dict[str, NonFinite] = field(default_factory=dict)
 
     def spend(self, operation: Operation) -> None:
         """Count the execution of an operation, or of a block by it.
@@ -83,8 +53,22 @@ class Run:
         if self.operations_left < 0:
             raise LimitExceeded(
                 f"{operation.type} {operation.name}: more operations in one run than the limit.",
-                hint="a loop may not end; if the program needs as many, give load() higher limits.",
+                hint=f"a loop may not end; {HIGHER_LIMITS_HINT}",
             )
+
+    def put(self, slot: int, value: Any) -> None:
+        """Store a value; in a loop, in place of that of the pass before.
+
+        Raises:
+            TooLarge: All values together take more memory than the limit.
+        """
+        self.memory.put(slot, value)
+        self.slots[slot] = value
+
+    def free(self, slot: int) -> None:
+        """Forget a value."""
+        self.memory.free(slot)
+        self.slots[slot] = None
 
 
 def fetch(source: Source, slots: list[Any]) -> Any:
@@ -123,6 +107,7 @@ class Step:
     Attributes:
         operation: As in the program.
         function: Computes it.
+        hands_on: Whether its results are values that other operations made.
         known: Arguments that are the same in every run.
         constants: Constant tensors, decoded in the first run.
         direct: Tensors given as they are: parameter and slot.
@@ -135,12 +120,13 @@ class Step:
 
     operation: Operation
     function: Callable[..., Any]
-    known: dict[str, Any]
-    constants: list[Argument]
-    direct: list[tuple[str, int]]
-    converted: list[Argument]
-    blocks: tuple[CompiledBlock, ...]
-    outputs: tuple[tuple[int, ResultCheck], ...]
+    hands_on: bool
+    known: dict[str, Any] = field(default_factory=dict)
+    constants: list[Argument] = field(default_factory=list)
+    direct: list[tuple[str, int]] = field(default_factory=list)
+    converted: list[Argument] = field(default_factory=list)
+    blocks: tuple[CompiledBlock, ...] = ()
+    outputs: tuple[tuple[int, ValueCheck], ...] = ()
     spent: tuple[int, ...] = ()
     unread: tuple[int, ...] = ()
 
@@ -152,35 +138,21 @@ class Step:
             LimitExceeded: A result would be larger than the limit, or the run takes too many.
         """
         run.spend(self.operation)
-        slots = run.slots
         try:
             arguments = self._arguments(run)
             results = self._listed(self.function(**arguments))
             owned = [is_owned(value, arguments.values()) for value in results]
             del arguments
             for slot in self.spent:
-                slots[slot] = None  # before the results are rounded, which needs memory
+                run.free(slot)  # before the results are rounded, which needs memory
             for index, (slot, check) in enumerate(self.outputs):
-                slots[slot] = check(results[index], owned=owned[index])
+                run.put(slot, check(results[index], owned=owned[index]))
                 results[index] = None
-        except TooLarge as error:
-            raise LimitExceeded(
-                f"{self.operation.type} {self.operation.name}: {error}.",
-                hint="if the program needs as many, give load() higher limits.",
-            ) from error
         except FAULTS as error:
-            raise ArtifactInvalid(
-                f"{self.operation.type} {self.operation.name}: {error}"
-            ) from error
-        for slot, check in self.outputs:
-            if check.is_float:
-                run.finite[slot] = is_finite(slots[slot])
-                if not run.finite[slot]:
-                    self._report(run, check, slots[slot])
-            if run.observe:
-                run.observe(self.operation, check.name, slots[slot])
+            raise refusal(f"{self.operation.type} {self.operation.name}", error) from error
+        self._look_at_results(run)
         for slot in self.unread:
-            slots[slot] = None
+            run.free(slot)
 
     def _arguments(self, run: Run) -> dict[str, Any]:
         slots = run.slots
@@ -190,7 +162,10 @@ class Step:
             self.constants = []
         arguments = dict(self.known)
         for name, slot in self.direct:
-            arguments[name] = slots[slot]
+            value = slots[slot]
+            if not isinstance(value, Tensor):
+                raise ValueError(f"something that is no tensor as its argument {name}")
+            arguments[name] = value
         for argument in self.converted:
             arguments[argument.name] = argument.get(slots)
         if self.blocks:
@@ -205,14 +180,31 @@ class Step:
             raise ValueError(f"{len(listed)} results, {len(self.outputs)} declared")
         return listed
 
-    def _report(self, run: Run, check: ResultCheck, value: Tensor) -> None:
-        given = [slot for _, slot in self.direct]
-        given += [slot for item in self.converted for slot in item.slots]
-        constants = [value for value in self.known.values() if isinstance(value, Tensor)]
-        if all(run.finite[slot] for slot in given) and all(map(is_finite, constants)):
-            count = int(value.numel() - value.isfinite().sum())
-            name, op_type = self.operation.name, self.operation.type
-            run.non_finite.append(NonFinite(name, op_type, check.name, count, value.numel()))
+    def _look_at_results(self, run: Run) -> None:
+        operation = self.operation
+        for slot, check in self.outputs:
+            value = run.slots[slot]
+            if check.is_float:
+                run.finite[slot] = is_finite(value)
+                if not run.finite[slot] and not self.hands_on and self._was_given_finite(run):
+                    found = found_in(value, operation.name, operation.type, check.name)
+                    run.non_finite.setdefault(check.name, found)
+            if run.observe:
+                run.observe(operation, check.name, value)
+
+    def _was_given_finite(self, run: Run) -> bool:
+        return all(run.finite[slot] for slot in self._slots_read()) and all(
+            map(is_finite, (*self.known.values(), *self._constants_among_others()))
+        )
+
+    def _slots_read(self) -> Iterator[int]:
+        yield from (slot for _, slot in self.direct)
+        for argument in self.converted:
+            yield from argument.slots
+
+    def _constants_among_others(self) -> Iterator[Any]:
+        for argument in self.converted:
+            yield from (source() for source in argument.sources if not isinstance(source, int))
 
 
 @dataclass
@@ -231,13 +223,12 @@ class CompiledBlock:
 
     def run(self, run: Run, arguments: Sequence[Any] = ()) -> tuple[Any, ...]:
         """Run with arguments for its inputs; give its results."""
-        slots = run.slots
         for slot, value in zip(self.inputs, arguments, strict=True):
-            slots[slot] = value
-            run.finite[slot] = not isinstance(value, Tensor) or is_finite(value)
+            run.put(slot, value)
+            run.finite[slot] = is_finite(value)
         for step in self.steps:
             step.run(run)
-        return tuple(fetch(source, slots) for source in self.outputs)
+        return tuple(fetch(source, run.slots) for source in self.outputs)
 
     def bind(self, run: Run, operation: Operation) -> Callable[..., tuple[Any, ...]]:
         """Give the block as a function for an operation of this run."""

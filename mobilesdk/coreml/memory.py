@@ -1,5 +1,7 @@
 """How the C library keeps memory that runs free. Settings are those of the whole process.
 
+They are changed only if ``low_memory`` is asked for.
+
 By itself glibc keeps freed activations for the next run, the more the larger they were, and in
 pieces between values that live on.
 """

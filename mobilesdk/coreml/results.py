@@ -1,8 +1,7 @@
-"""Checks of the results of operations against the types that the program declares for them."""
+"""Checks of values against the types that the program declares for them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from math import prod
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.faults import HIGHER_LIMITS_HINT
 from mobilesdk.coreml.ops.room import check_room
 from mobilesdk.coreml.precision import Precision, carrier, round_float16, round_float16_in_place
 from mobilesdk.coreml.program import NamedType, TensorType
@@ -29,13 +29,6 @@ _RANGES = {
 }
 
 
-def is_finite(value: Tensor) -> bool:
-    """Tell whether all elements are finite."""
-    if not value.is_floating_point() or math.isfinite(value.sum()):
-        return True
-    return bool(value.isfinite().all())  # the sum of large finite values may be infinite
-
-
 def check_declared(where: str, declared: TensorType, max_elements: int) -> None:
     """Hold a declared shape to the limit; free axes count as 1.
 
@@ -46,7 +39,7 @@ def check_declared(where: str, declared: TensorType, max_elements: int) -> None:
         raise LimitExceeded(
             f"{where}: declared with the shape {list(declared.shape or ())}; the limit is "
             f"{max_elements} elements.",
-            hint="if the program needs as many, give load() higher limits.",
+            hint=HIGHER_LIMITS_HINT,
         )
 
 
@@ -65,21 +58,29 @@ def is_owned(value: Any, others: Iterable[Any]) -> bool:
     return True
 
 
-class ResultCheck:
-    """Check of one result: its shape, free axes left out, and its type; and its rounding."""
+class ValueCheck:
+    """Check of one value: its shape, free axes left out, and its type; and its rounding."""
 
     def __init__(
-        self, declared: NamedType, precision: Precision, max_elements: int, *, exact: bool
+        self,
+        declared: NamedType,
+        precision: Precision,
+        max_elements: int,
+        *,
+        exact: bool,
+        what: str = "result",
     ) -> None:
         """Prepare the check.
 
         Args:
-            declared: The result as declared.
+            declared: The value as declared.
             precision: Of the run.
-            max_elements: Of a result whose shape is declared with free axes.
-            exact: Whether the operation gives values that need no rounding.
+            max_elements: Of a value whose shape is declared with free axes.
+            exact: Whether it needs no rounding.
+            what: What messages call it.
         """
         self.name = declared.name
+        self._what = what
         self._tensor = declared.type if isinstance(declared.type, TensorType) else None
         self.is_float = self._tensor is not None and self._tensor.element.is_float
         if self._tensor is None or self._tensor.element is ElementType.STRING:
@@ -107,7 +108,7 @@ class ResultCheck:
         if self._tensor is None:
             return value
         if not isinstance(value, Tensor):
-            raise ValueError(f"the result {self.name} is no tensor")
+            raise ValueError(f"the {self._what} {self.name} is no tensor")
         if value.shape != self._static:
             check_room(value.shape, self._max_elements)
             self._check_shape(tuple(value.shape))
@@ -125,12 +126,14 @@ class ResultCheck:
         if not fits:
             stated = ", ".join("?" if size is None else str(size) for size in declared)
             raise ValueError(
-                f"the result {self.name} has the shape {list(shape)}, declared is [{stated}]"
+                f"the {self._what} {self.name} has the shape {list(shape)}, declared is [{stated}]"
             )
 
     def _stored_float(self, value: Tensor, owned: bool) -> Tensor:
         if not value.is_floating_point():
-            raise ValueError(f"the result {self.name} is {value.dtype}, declared {self._element}")
+            raise ValueError(
+                f"the {self._what} {self.name} is {value.dtype}, declared {self._element}"
+            )
         if self._rounds:
             in_place = owned and value.dtype is self._carrier
             return round_float16_in_place(value) if in_place else round_float16(value)
@@ -140,13 +143,15 @@ class ResultCheck:
         if value.is_floating_point() or (value.dtype is torch.bool) != (
             self._carrier is torch.bool
         ):
-            raise ValueError(f"the result {self.name} is {value.dtype}, declared {self._element}")
+            raise ValueError(
+                f"the {self._what} {self.name} is {value.dtype}, declared {self._element}"
+            )
         stored = value
         if value.dtype is not self._carrier:
             stored = value.to(self._carrier)
             if not torch.equal(stored.to(value.dtype), value):
-                raise ValueError(f"the result {self.name} does not fit {self._element}")
+                raise ValueError(f"the {self._what} {self.name} does not fit {self._element}")
         low, high = _RANGES.get(self._element, (None, None))
         if low is not None and stored.numel() and (stored.min() < low or stored.max() > high):
-            raise ValueError(f"the result {self.name} does not fit {self._element}")
+            raise ValueError(f"the {self._what} {self.name} does not fit {self._element}")
         return stored

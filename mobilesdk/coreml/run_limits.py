@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 
 from mobilesdk.errors import UsageError
+
+
+def _half_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 @dataclass(frozen=True)
@@ -14,11 +19,14 @@ class RunLimits:
     Attributes:
         elements: Of one tensor, constants too; 1 or more.
         operations: Executed in one run, those of a loop each time; 1 or more.
+        memory_bytes: Of all values that are held at a time, with the constants that were used and
+            the states; 1 or more; half of the memory of this machine if not given.
     """
 
     elements: int = 1 << 28
     operations: int = 1_000_000
+    memory_bytes: int = field(default_factory=_half_of_memory)
 
     def __post_init__(self) -> None:
-        if self.elements < 1 or self.operations < 1:
+        if min(self.elements, self.operations, self.memory_bytes) < 1:
             raise UsageError("Limits of a run are 1 or more.")

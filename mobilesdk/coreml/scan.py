@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mobilesdk.coreml.compile import is_constant
+from mobilesdk.coreml.constexpr import is_constant
 from mobilesdk.coreml.ops.registry import BLOCKS, Op, find, known_ops
 from mobilesdk.coreml.program import Function, Operation
 from mobilesdk.coreml.unverifiable import unverifiable_reasons
@@ -39,7 +39,7 @@ def scan(function: Function) -> tuple[str, ...]:
     ios = ios_version(function)
     problems: Counter[str] = Counter()
     for operation in function.block.walk():
-        if is_constant(operation):
+        if is_constant(operation.type):
             continue
         if unverifiable_reasons([operation.type]):
             continue

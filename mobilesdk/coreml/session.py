@@ -55,7 +55,7 @@ class ReferenceSession:
         from mobilesdk.coreml.precision import Precision
 
         use_threads(threads)
-        self._executable = Executable(package, None, Precision())
+        self._executable = Executable(package, None, Precision(), low_memory=True)
         function = package.model.program.functions[self._executable.function]
         self._classifier = read_classifier(function)
         given = self._executable.output_names
@@ -102,7 +102,8 @@ class ReferenceSession:
 
     def findings(self) -> tuple[str, ...]:
         """Name the first operation of the last run that made non-finite values of finite ones."""
-        return tuple(str(item) for item in self._executable.non_finite[:1])
+        found = [item for item in self._executable.non_finite if not item.is_constant]
+        return tuple(map(str, found[:1]))
 
     def _given(self, name: str, spec: InputSpec, values: NDArray[Any]) -> NDArray[Any]:
         if name in self._images and isinstance(spec.preparation, ImageInput):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mobilesdk.core.artifact import WeightInfo
 from mobilesdk.coreml.constants import Constants
-from mobilesdk.coreml.constexpr import is_constexpr
+from mobilesdk.coreml.constexpr import is_constant
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function, Operation
@@ -42,7 +42,7 @@ def uses(function: Function, constants: Constants) -> Iterator[Use]:
     """Give the first use of each constant by an operation that computes."""
     seen: set[str] = set()
     for operation in function.block.walk():
-        if operation.type == "const" or is_constexpr(operation.type):
+        if is_constant(operation.type):
             continue
         for parameter, bindings in operation.inputs.items():
             for name in bindings:

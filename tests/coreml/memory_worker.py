@@ -21,7 +21,7 @@ RUNS = 3
 
 
 def use(path: Path, *, keep: bool) -> list[Any]:
-    model = load(path)
+    model = load(path, low_memory=True)
     given = {item.name: np.ones(item.shape, np.float32) for item in model.inputs}
     run = model.intermediates if keep else model.predict
     return [run(given) for _ in range(RUNS)]

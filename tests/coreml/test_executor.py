@@ -78,35 +78,6 @@ def test_precisions_that_make_no_sense_are_refused(tmp_path: Path, options: Any)
         load(write(tmp_path / "m", made), **options)
 
 
-def test_float16_overflow_is_named_with_the_operation_that_made_it(tmp_path: Path) -> None:
-    made = function()
-    made.body.op("relu", {"positive": (HALF, (2,))}, x="x")
-    made.body.op("square", {"squares": (HALF, (2,))}, x="positive")
-    made.body.op("relu6", {"y": (HALF, (2,))}, x="squares")
-    loaded = load(write(tmp_path / "m", made))
-    assert_array_equal(loaded.predict({"x": np.array([1, 300], np.float16)})["y"], [1, 6])
-    (found,) = loaded.non_finite
-    assert (found.op_type, found.result, found.count, found.total) == ("square", "squares", 1, 2)
-    loaded.predict({"x": np.array([1, 2], np.float16)})
-    assert loaded.non_finite == ()
-
-
-def test_large_finite_values_are_no_finding(tmp_path: Path) -> None:
-    made = function(SINGLE)
-    made.body.op("abs", {"y": (SINGLE, (2,))}, x="x")
-    loaded = load(write(tmp_path / "m", made))
-    loaded.predict({"x": np.full(2, 3e38, np.float32)})  # their sum is infinite
-    assert loaded.non_finite == ()
-
-
-def test_infinite_constants_are_not_blamed_on_the_operation(tmp_path: Path) -> None:
-    made = function()
-    made.body.op("add", {"y": (HALF, (2,))}, x="x", y=np.float16(-np.inf))
-    loaded = load(write(tmp_path / "m", made))
-    loaded.predict({"x": np.zeros(2, np.float16)})
-    assert loaded.non_finite == ()
-
-
 def test_every_unknown_operation_and_argument_is_listed_at_once(tmp_path: Path) -> None:
     made = function()
     made.body.op("relu", {"a": (HALF, (2,))}, x="x", slope=np.float16(1))
@@ -224,27 +195,6 @@ def test_loops_carry_their_variables(tmp_path: Path) -> None:
     assert_array_equal(loaded.predict({"x": x})["y"], x * 8)
     assert_array_equal(loaded.predict({"x": x})["y"], x * 8)  # nothing is left of the first run
     assert_array_equal(loaded.intermediates({"x": x})["twice"], x * 8)
-
-
-def counting(tmp_path: Path) -> Path:
-    made = function(SINGLE, (1,), states={"total": (SINGLE, (1,))})
-    made.body.op("read_state", {"before": (SINGLE, (1,))}, input="total")
-    made.body.op("add", {"y": (SINGLE, (1,))}, x="before", y="x")
-    made.body.op("write_state", {}, input="total", data="y")
-    return write(tmp_path / "m", made)
-
-
-def test_states_outlive_a_run_and_are_independent(tmp_path: Path) -> None:
-    loaded = load(counting(tmp_path))
-    one, two = loaded.new_states(), loaded.new_states()
-    x = {"x": np.array([2], np.float32)}
-    assert [loaded.predict(x, states=one)["y"].item() for _ in range(3)] == [2, 4, 6]
-    assert loaded.predict(x, states=two)["y"].item() == 2
-
-
-def test_a_function_with_states_does_not_run_without_them(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Wrong states"):
-        load(counting(tmp_path)).predict({"x": np.array([2], np.float32)})
 
 
 def test_functions_are_chosen_by_name(tmp_path: Path) -> None:

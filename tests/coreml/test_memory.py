@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobilesdk.coreml import load
+from mobilesdk.coreml import executor, load
 from tests.coreml.programs import Function, Text, write
 
 HALF, WIDE = "float16", 1344
@@ -78,6 +78,28 @@ def test_a_run_takes_at_most_twice_the_weights(package: tuple[Path, int]) -> Non
 def test_memory_that_is_kept_shows(package: tuple[Path, int]) -> None:
     path, weights = package
     assert all(rise_bytes(path, "keep") > LIMIT * weights for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("size", "low_memory", "called"),
+    [
+        (1 << 18, True, ["keep_little", "give_back", "give_back"]),
+        (1 << 18, False, []),
+        (1 << 10, True, []),
+    ],
+)
+def test_the_process_is_left_as_it_is_unless_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, low_memory: bool, called: list[str]
+) -> None:
+    made = Function({"x": ("float32", (size,))}, ("y",))
+    made.body.op("relu", {"y": ("float32", (size,))}, x="x")
+    seen: list[str] = []
+    for name in ("keep_little", "give_back"):
+        monkeypatch.setattr(executor, name, lambda name=name: seen.append(name))
+    model = load(write(tmp_path / "m", made), low_memory=low_memory)
+    for _ in range(2):
+        model.predict({"x": np.ones(size, np.float32)})
+    assert seen == called
 
 
 def test_weights_are_read_when_they_are_used_and_then_kept(package: tuple[Path, int]) -> None:

@@ -150,11 +150,10 @@ def test_a_loop_that_does_not_end_is_ended(tmp_path: Path, empty: bool) -> None:
     assert model.predict({"x": np.int32(0)})["y"] == 0  # a new run counts anew
 
 
-def test_limits_are_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", ["elements", "operations", "memory_bytes"])
+def test_limits_are_counts(limit: str) -> None:
     with pytest.raises(UsageError):
-        RunLimits(elements=0)
-    with pytest.raises(UsageError):
-        RunLimits(operations=0)
+        RunLimits(**{limit: 0})
 
 
 def test_more_is_taken_off_than_there_is(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ every module of it is imported)::
 Parameters are keyword-only and named as in MIL; those that may be left out have MIL's default.
 Annotations say how an argument is given, converted once if it is a constant (`Parameter`):
 ``Tensor``; ``int``, ``float``, ``bool``, ``str`` for scalars; ``Ints``, ``Floats``, ``Bools`` for
-vectors; ``Tensors`` for a list of tensors (``values``, ``loop_vars``); ``Texts`` for a list of
-texts; ``Any`` for a list, state or anything else as it is; each ``| None`` if None is its default.
+vectors; ``Tensors`` for several tensors (``values``); ``Values`` for several values of any kind
+(``loop_vars``); ``Texts`` for a list of texts; `State`, `TensorList`; ``Any`` for anything as it
+is; each ``| None`` if None is its default. What is of another kind is refused before the call.
 A parameter ``blocks: Blocks`` is given the nested blocks as functions, and ``results: Results`` the
 declared types of the results. ``max_elements: int`` is the limit for one tensor: an operation whose
 results may be larger than its arguments holds their shapes to it first (``room``). A tuple returned

@@ -12,9 +12,13 @@ Ints = tuple[int, ...]
 Floats = tuple[float, ...]
 Bools = tuple[bool, ...]
 Tensors = list[Tensor]
+Values = list[Any]
 Texts = list[str]
 Blocks = tuple[Callable[..., tuple[Any, ...]], ...]
 Results = tuple[Any, ...]
+
+MAX_VECTOR = 1 << 16
+"""Elements of a vector argument; longer ones are no sizes, axes or positions."""
 
 # From the values that are bound to a parameter to what the function is given.
 Converter = Callable[[Sequence[Any]], Any]
@@ -31,6 +35,8 @@ def converter(annotation: Any) -> Converter:
     for known, convert in _CONVERTERS:
         if annotation == known:
             return convert
+    if isinstance(annotation, type):
+        return _instance(annotation)
     raise TypeError(f"no conversion for a parameter of type {annotation}")
 
 
@@ -40,58 +46,68 @@ def _one(values: Sequence[Any]) -> Any:
     return values[0]
 
 
-def _scalar(kind: type) -> Converter:
-    def convert(values: Sequence[Any]) -> Any:
-        value = _one(values)
-        if isinstance(value, str):
-            raise ValueError(f"the text {value!r} where a number is taken")
-        return kind(value.item())
+def _tensor(values: Sequence[Any]) -> Tensor:
+    return _checked(_one(values), Tensor)
 
-    return convert
+
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    return [_checked(value, Tensor) for value in values]
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        told = f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
+        raise ValueError(f"{told} where a {kind.__name__} is taken")
+    return value
+
+
+def _instance(kind: type) -> Converter:
+    return lambda values: _checked(_one(values), kind)
+
+
+def _scalar(kind: type) -> Converter:
+    return lambda values: kind(_tensor(values).item())
 
 
 def _vector(kind: type) -> Converter:
     def convert(values: Sequence[Any]) -> Any:
-        return tuple(kind(item) for value in values for item in value.reshape(-1).tolist())
+        tensors = _tensors(values)
+        count = sum(tensor.numel() for tensor in tensors)
+        if count > MAX_VECTOR:
+            raise ValueError(f"{count} values where a vector of {MAX_VECTOR} at most is taken")
+        return tuple(kind(item) for tensor in tensors for item in tensor.reshape(-1).tolist())
 
     return convert
 
 
 def _text(values: Sequence[Any]) -> str:
-    value = _one(values)
-    if not isinstance(value, str):
-        raise ValueError("a number where a text is taken")
-    return value
+    text: str = _checked(_one(values), str)
+    return text
 
 
 def _texts(values: Sequence[Any]) -> list[str]:
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    if not all(isinstance(item, str) for item in flat):
-        raise ValueError("numbers where texts are taken")
-    return flat
+    return [_checked(item, str) for item in flat]
 
 
-def _tensor(values: Sequence[Any]) -> Tensor:
-    value = _one(values)
-    if not isinstance(value, Tensor):
-        raise ValueError("something that is no tensor where one is taken")
-    return value
-
+ints = _vector(int)
+"""Give the whole numbers in tensors one after the other, as for a parameter of `Ints`."""
 
 _CONVERTERS: tuple[tuple[Any, Converter], ...] = (
     (Tensor, _tensor),
-    (Tensors, list),
+    (Tensors, _tensors),
+    (Values, list),
     (int, _scalar(int)),
     (float, _scalar(float)),
     (bool, _scalar(bool)),
     (str, _text),
-    (Ints, _vector(int)),
+    (Ints, ints),
     (Floats, _vector(float)),
     (Bools, _vector(bool)),
     (Texts, _texts),
     (Any, _one),
 )
 
-# Conversions that change nothing, and those whose constants are decoded only when they are used.
-AS_IS = frozenset({_tensor, _one})
-MAY_BE_LARGE = frozenset({_tensor, list})
+# The conversion that changes no tensor, and those whose constants are decoded only when used.
+AS_IS = _tensor
+MAY_BE_LARGE = frozenset({_tensor, _tensors, list})

@@ -16,7 +16,9 @@ def classify(*, probabilities: Tensor, classes: Any) -> tuple[Any, dict[Any, flo
     Classes are texts or integers, as many as there are probabilities.
     """
     values = probabilities.reshape(-1)
-    labels = list(classes)
+    labels = list(classes.reshape(-1)) if isinstance(classes, Tensor) else classes
+    if not isinstance(labels, list) or not all(isinstance(item, (str, Tensor)) for item in labels):
+        raise OpError("classes that are neither texts nor integers")
     if len(labels) != len(values):
         raise OpError(f"{len(labels)} classes, {len(values)} probabilities")
     names = [int(label) if isinstance(label, Tensor) else label for label in labels]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mobilesdk.coreml.ops.arguments import Blocks, Tensors
+from mobilesdk.coreml.ops.arguments import Blocks, Values
 from mobilesdk.coreml.ops.registry import op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_broadcast
 
@@ -19,7 +19,7 @@ def cond(*, pred: bool, blocks: Blocks) -> tuple[Any, ...]:
 
 
 @op("while_loop", kind="structural")
-def while_loop(*, loop_vars: Tensors, blocks: Blocks) -> tuple[Any, ...]:
+def while_loop(*, loop_vars: Values, blocks: Blocks) -> tuple[Any, ...]:
     """Run the second block on the variables while the first gives true for them."""
     condition, body = blocks
     variables = tuple(loop_vars)

@@ -7,7 +7,13 @@ from torch.nn import functional
 
 from mobilesdk.coreml.ops.activation import per_channel
 from mobilesdk.coreml.ops.arguments import Ints, Results
-from mobilesdk.coreml.ops.padding import check_sizes, padded_shape, paddings, reversed_flat
+from mobilesdk.coreml.ops.padding import (
+    check_sizes,
+    for_axes,
+    padded_shape,
+    paddings,
+    reversed_flat,
+)
 from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
@@ -45,7 +51,7 @@ def conv(
     before = [pair[0] for pair in around]
     if any(pair[0] != pair[1] for pair in around):
         x, before = functional.pad(x, reversed_flat(around)), [0] * axes
-    return _CONV[axes](x, weight, bias, strides, before, dilations, groups)
+    return for_axes(_CONV, axes)(x, weight, bias, strides, before, dilations, groups)
 
 
 @op("conv_transpose")
@@ -77,7 +83,7 @@ def conv_transpose(
         for size, stride, reach in zip(x.shape[2:], strides, reaches, strict=True)
     ]
     check_room((x.shape[0], weight.shape[1] * groups, *sizes), max_elements)
-    full = _TRANSPOSED[axes](x, weight, None, strides, 0, 0, groups, dilations)
+    full = for_axes(_TRANSPOSED, axes)(x, weight, None, strides, 0, 0, groups, dilations)
     cut = _cut(x, full, strides, pad_type, pad, output_shape)
     short = [
         max(start + size - have, 0) for (start, size), have in zip(cut, full.shape[2:], strict=True)

@@ -82,12 +82,14 @@ def scaled_dot_product_attention(
 
 def _check_einsum(values: Tensors, equation: str, max_elements: int) -> None:
     """Hold what an equation gives to the limit; of more than two factors, all axes together."""
-    given, _, result = equation.replace(" ", "").partition("->")
+    given, arrow, result = equation.replace(" ", "").partition("->")
     sizes = {
         label: size
         for term, value in zip(given.split(","), values, strict=True)
         for label, size in zip(term, value.shape, strict=True)
     }
+    if not arrow or not set(result) <= set(sizes):
+        raise OpError(f"the equation {equation!r} does not say of which axes the result is")
     labels = result if len(values) < 3 else "".join(sizes)
     check_room([sizes[label] for label in labels], max_elements)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from mobilesdk.coreml.ops.arguments import Ints, Tensors
+from mobilesdk.coreml.ops.arguments import Ints, Values, ints
 from mobilesdk.coreml.ops.elementwise_unary import named_element
 from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
@@ -36,7 +35,7 @@ class TensorList:
 
     def replaced(self, index: int, value: Tensor, max_elements: int) -> TensorList:
         """Give the list with another element; it grows if the index lies after its end."""
-        check_room([index + 1], max_elements)
+        check_room([index + 1, value.numel()], max_elements)
         if index < 0:
             raise OpError(f"element {index} of a list")
         missing = index + 1 - len(self.items)
@@ -49,7 +48,7 @@ class TensorList:
 @op("make_list", kind="structural")
 def make_list(
     *,
-    elem_shape: Tensors,
+    elem_shape: Values,
     init_length: int = 1,
     dynamic_length: bool = True,
     dtype: str = "fp32",
@@ -57,35 +56,36 @@ def make_list(
 ) -> TensorList:
     """Give a list of zeros; a text as a size stands for one that is known only later."""
     del dynamic_length  # a list grows when something is written after its end
-    check_room([init_length], max_elements)
     if not all(isinstance(size, Tensor) for size in elem_shape):
+        check_room([init_length], max_elements)
         return TensorList((None,) * init_length)
-    shape = [int(size) for sizes in elem_shape for size in sizes.reshape(-1).tolist()]
-    check_room(shape, max_elements)
+    shape = ints(elem_shape)
+    check_room([init_length, *shape], max_elements)
     return TensorList((torch.zeros(shape, dtype=carrier(named_element(dtype))),) * init_length)
 
 
 @op("list_length", kind="structural")
-def list_length(*, ls: Any) -> Tensor:
+def list_length(*, ls: TensorList) -> Tensor:
     """Give the number of elements."""
     return torch.tensor(len(ls.items), dtype=torch.int32)
 
 
 @op("list_read", kind="structural")
-def list_read(*, ls: Any, index: int) -> Tensor:
+def list_read(*, ls: TensorList, index: int) -> Tensor:
     """Give an element."""
-    element: Tensor = ls.at(index)
-    return element
+    return ls.at(index)
 
 
 @op("list_write", kind="structural")
-def list_write(*, ls: Any, index: int, value: Tensor, max_elements: int = MAX_ELEMENTS) -> Any:
+def list_write(
+    *, ls: TensorList, index: int, value: Tensor, max_elements: int = MAX_ELEMENTS
+) -> TensorList:
     """Replace an element."""
     return ls.replaced(index, value, max_elements)
 
 
 @op("list_gather", kind="structural")
-def list_gather(*, ls: Any, indices: Ints, max_elements: int = MAX_ELEMENTS) -> Tensor:
+def list_gather(*, ls: TensorList, indices: Ints, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Give elements joined along a new first axis."""
     chosen = [ls.at(index) for index in indices]
     check_room([sum(item.numel() for item in chosen)], max_elements)
@@ -93,7 +93,9 @@ def list_gather(*, ls: Any, indices: Ints, max_elements: int = MAX_ELEMENTS) -> 
 
 
 @op("list_scatter", kind="structural")
-def list_scatter(*, ls: Any, indices: Ints, value: Tensor, max_elements: int = MAX_ELEMENTS) -> Any:
+def list_scatter(
+    *, ls: TensorList, indices: Ints, value: Tensor, max_elements: int = MAX_ELEMENTS
+) -> TensorList:
     """Replace elements with the parts of a tensor along its first axis."""
     for index, part in zip(indices, value, strict=True):
         ls = ls.replaced(index, part, max_elements)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from torch import Tensor
 
 from mobilesdk.coreml.ops.arguments import Results
 from mobilesdk.coreml.ops.registry import OpError
+
+Function = TypeVar("Function")
+
+
+def for_axes(functions: Mapping[int, Function], axes: int) -> Function:
+    """Give the function for so many spatial axes.
+
+    Raises:
+        OpError: There is none.
+    """
+    if axes not in functions:
+        raise OpError(f"{axes} spatial axes where {', '.join(map(str, functions))} are known")
+    return functions[axes]
 
 
 def paddings(

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Ints
-from mobilesdk.coreml.ops.padding import padded_shape, paddings, reversed_flat
+from mobilesdk.coreml.ops.padding import for_axes, padded_shape, paddings, reversed_flat
 from mobilesdk.coreml.ops.registry import op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
@@ -36,7 +36,7 @@ def max_pool(
     check_room(padded_shape(x, extended), max_elements)
     if any(count for pair in extended for count in pair):
         x = functional.pad(x, reversed_flat(extended), value=-inf)
-    return _MAX[len(kernel_sizes)](x, kernel_sizes, strides)
+    return for_axes(_MAX, len(kernel_sizes))(x, kernel_sizes, strides)
 
 
 @op("avg_pool")
@@ -59,7 +59,7 @@ def avg_pool(
     strides = strides or (1,) * len(kernel_sizes)
     around, extended = _around(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     check_room(padded_shape(x, extended), max_elements)
-    mean = _MEAN[len(kernel_sizes)]
+    mean = for_axes(_MEAN, len(kernel_sizes))
     if not any(count for pair in extended for count in pair):
         return mean(x, kernel_sizes, strides)
     counted = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype)
@@ -89,7 +89,7 @@ def l2_pool(
     _, extended = _around(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     check_room(padded_shape(x, extended), max_elements)
     squares = functional.pad(torch.square(x), reversed_flat(extended))
-    mean = _MEAN[len(kernel_sizes)](squares, kernel_sizes, strides)
+    mean = for_axes(_MEAN, len(kernel_sizes))(squares, kernel_sizes, strides)
     return torch.sqrt(mean * prod(kernel_sizes))
 
 

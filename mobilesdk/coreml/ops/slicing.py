@@ -24,8 +24,7 @@ def slice_by_index(
     slices = index_ranges(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
     for axis, part in enumerate(slices):
         if part.step < 0:
-            index = torch.tensor(list(part), dtype=torch.int64)
-            x = x.index_select(axis, index)
+            x = x.index_select(axis, _indices(part))
         else:
             at = [slice(None)] * axis + [slice(part.start, part.stop, part.step)]
             x = x[tuple(at)]
@@ -50,8 +49,8 @@ def slice_update(
     for axis, flag in enumerate(squeeze_mask or ()):
         if flag:
             update = update.unsqueeze(axis)
-    index = torch.meshgrid(*(torch.tensor(list(part)) for part in ranges), indexing="ij")
-    return x.index_put([places.to(torch.int64) for places in index], update)
+    index = torch.meshgrid(*map(_indices, ranges), indexing="ij")
+    return x.index_put(list(index), update)
 
 
 @op("slice_by_size", kind="move")
@@ -93,6 +92,10 @@ def index_ranges(
         stop = None if open_end[axis] else end[axis]
         ranges.append(range(*slice(start, stop, steps[axis]).indices(size)))
     return ranges
+
+
+def _indices(part: range) -> Tensor:
+    return part.start + part.step * torch.arange(len(part))
 
 
 @op("crop", kind="move")

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
-from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.registry import OpError, op
+from mobilesdk.coreml.program import TensorType
 
 
 @dataclass
 class State:
-    """A state; operations replace its value and never write into it."""
+    """A state; operations replace its value and never write into it.
+
+    Attributes:
+        value: As carried.
+        declared: Its type.
+    """
 
     value: Tensor
+    declared: TensorType
 
 
 @op("read_state", kind="structural")
-def read_state(*, input: Any) -> Tensor:
+def read_state(*, input: State) -> Tensor:
     """Give the value of a state."""
-    value: Tensor = input.value
-    return value
+    return input.value
 
 
 @op("write_state", kind="structural")
-def write_state(*, input: Any, data: Tensor) -> None:
+def write_state(*, input: State, data: Tensor) -> None:
     """Replace the value of a state."""
-    input.value = data
+    state = input.value
+    if data.shape != state.shape or data.dtype is not state.dtype:
+        raise OpError(
+            f"{data.dtype} {list(data.shape)} for a state of {state.dtype} {list(state.shape)}"
+        )
+    is_part = data.untyped_storage().nbytes() > data.nbytes
+    input.value = data.clone() if is_part else data  # the whole would stay with it

@@ -45,7 +45,7 @@ def observe_ranges(
         UnsupportedProgram: The package has operations whose results cannot be known.
     """
     use_threads(threads)
-    executable = Executable(Package(package), None, Precision())
+    executable = Executable(Package(package), None, Precision(), low_memory=True)
     watch = _Watch(values, kind)
     for index, sample in enumerate(samples):
         watch.sample = index

@@ -23,7 +23,7 @@ from mobilesdk.errors import MobileSDKError
 from mobilesdk.runtimes.coreml import PLUGIN
 from tests.coreml.fuzz.mutate import Files
 
-LIMITS = RunLimits(elements=1 << 14, operations=500)
+LIMITS = RunLimits(elements=1 << 14, operations=500, memory_bytes=1 << 20)
 TIME_LIMIT_S = 20
 MEMORY_BYTES = 2 << 30
 FREE_AXIS = 3
