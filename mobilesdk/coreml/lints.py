@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mobilesdk.coreml.flow_lints import ids_through_float16, rounded_before_clamp
+from mobilesdk.coreml.infinities import infinite_by_design
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function
 from mobilesdk.coreml.scale_lints import (
@@ -54,5 +55,5 @@ def lint(package: Package, function: Function) -> Findings:
             *ids_through_float16(wiring),
         ),
         suspicions=(*skipped_weights(wiring), *values_at_risk(wiring)),
-        remarks=tuple(scales_near_zero(wiring)),
+        remarks=(*scales_near_zero(wiring), *infinite_by_design(wiring)),
     )

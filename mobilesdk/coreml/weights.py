@@ -13,6 +13,7 @@ from mobilesdk.core.artifact import WeightInfo
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.constexpr import is_constant
 from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.infinities import may_be_infinite
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function, Operation
 from mobilesdk.coreml.storage import UndescribedStorage, describe
@@ -58,7 +59,8 @@ def read_weights(
 
     Returns:
         The weights, and the problems found with constants of any rank, one sentence each. A weight
-        that cannot be decoded is a problem and not in the list.
+        that cannot be decoded is a problem and not in the list. A mask that is infinite, and may
+        be, is neither.
 
     Raises:
         FileRejected: The weight file or the program is damaged.
@@ -71,7 +73,11 @@ def read_weights(
         if isinstance(values, tuple):
             problems += [f"{use.name} ({use.operation.type}): {fault}." for fault in values]
             continue
-        problems += _value_problems(use, values, constants)
+        problems += _type_problems(use, values, constants)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            if may_be_infinite(function.block.walk(), use.name, values):
+                continue
+            problems.append(_not_finite(use, values))
         if values.ndim >= 2 and values.dtype.kind == "f":
             try:
                 weights.append(_weight(use, values, constants))
@@ -80,15 +86,17 @@ def read_weights(
     return tuple(weights), tuple(problems)
 
 
-def _value_problems(use: Use, values: NDArray[Any], constants: Constants) -> list[str]:
+def _not_finite(use: Use, values: NDArray[Any]) -> str:
+    count = values.size - int(np.count_nonzero(np.isfinite(values)))
+    return f"{use.name} ({use.operation.type}): {count} of {values.size} values are not finite."
+
+
+def _type_problems(use: Use, values: NDArray[Any], constants: Constants) -> list[str]:
     problems = []
     where = f"{use.name} ({use.operation.type})"
     declared = constants.declared(use.name)
     if declared.static_shape() != values.shape:
         problems.append(f"{where}: declared {declared.shape}, stored {values.shape}.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        count = int(values.size - np.count_nonzero(np.isfinite(values)))
-        problems.append(f"{where}: {count} of {values.size} values are not finite.")
     is_text = declared.element is ElementType.STRING
     if is_text != (values.dtype.kind == "U") or not (
         is_text or values.dtype == declared.element.numpy

@@ -16,6 +16,7 @@ from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.errors import FileRejected
 from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.runtimes.coreml import PLUGIN
+from mobilesdk.verify.soundness import enforce_sound
 
 from .building import Builder, write_package
 
@@ -171,15 +172,45 @@ def test_a_declared_shape_that_is_not_stored_is_a_problem(tmp_path: Path) -> Non
 def test_values_that_are_not_finite_are_a_problem_whatever_the_rank(tmp_path: Path) -> None:
     builder = Builder()
     builder.constant("w", np.array([[1.0, np.nan], [np.inf, 2.0]]), "float16")
-    builder.constant("mask", np.array([-np.inf]), "float16")
+    builder.constant("bias", np.array([np.inf]), "float16")
     builder.consume("w")
-    builder.consume("mask", "add", "y")
+    builder.consume("bias", "add", "y")
     info = inspect(builder, tmp_path)
     assert not info.weights[0].finite
     assert [problem.split(":")[1] for problem in info.problems] == [
         " 2 of 4 values are not finite.",
         " 1 of 1 values are not finite.",
     ]
+
+
+INFINITE = np.array([[0, -np.inf], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("values", "uses", "fails"),
+    [
+        (INFINITE, [("add", "y")], False),
+        (INFINITE, [("slice_by_index", "x"), ("scaled_dot_product_attention", "attn_mask")], False),
+        (-INFINITE, [("select", "b"), ("clip", "beta")], False),
+        (-INFINITE, [("add", "y")], True),  # a sum that overflowed is no mask
+        (INFINITE, [("mul", "y")], True),  # 0 times infinity is not a number
+        (INFINITE, [("add", "y"), ("mul", "y")], True),
+        (INFINITE, [("linear", "weight")], True),
+        (np.full((2, 2), np.nan), [("add", "y")], True),
+    ],
+)
+def test_masks_and_bounds_may_be_infinite(
+    tmp_path: Path, values: np.ndarray, uses: list[tuple[str, str]], fails: bool
+) -> None:
+    builder = Builder()
+    builder.constant("mask", values, "float16")
+    for op, parameter in uses:
+        builder.consume("mask", op, parameter)
+    info = inspect(builder, tmp_path)
+    assert any("values are not finite" in problem for problem in info.problems) == fails
+    assert any("masks and bounds may be: mask" in remark for remark in info.remarks) != fails
+    if not fails:
+        enforce_sound(info)
 
 
 def test_unknown_compressed_constants_are_rejected_not_skipped(tmp_path: Path) -> None:
