@@ -17,21 +17,13 @@ import socket
 import sys
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from mobilesdk.pipeline.worker import Order, work
 
 _PR_SET_PDEATHSIG = 1
 _ORDER_BYTES = 1 << 16
 _DESCRIPTORS = 3
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a worker was made for; both descriptors are its own."""
-
-    job_file: Path
-    log: int
-    progress: int
 
 
 class _Copies:
@@ -151,8 +143,6 @@ def main() -> int:
     order = serve(channel)
     if order is None:
         return 0
-    from mobilesdk.pipeline.worker import work
-
     return work(order)
 
 

@@ -11,8 +11,8 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mobilesdk.bundle.writing import is_full, write_errors, write_file
 from mobilesdk.core.model import Model
@@ -21,11 +21,17 @@ from mobilesdk.errors import MobileSDKError, WriteFailed
 from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, relative_to
 from mobilesdk.plugins import add_file
 
-if TYPE_CHECKING:
-    from mobilesdk.pipeline.forking import Order
-
 UNWRITTEN_EXIT_CODE = 74
 """Of a worker that could not even write its outcome (``EX_IOERR`` of sysexits.h)."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker was made for."""
+
+    job_file: Path
+    log: int
+    progress: int
 
 
 def work(order: Order) -> int:

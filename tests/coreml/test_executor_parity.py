@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from mobilesdk.coreml import load
 from mobilesdk.numerics.metrics import sqnr_db
-from tests.coreml.test_vendor import START
+from tests.coreml.apart import write_packages
 
 pytestmark = pytest.mark.slow
 
@@ -25,17 +22,7 @@ Arrays = dict[str, np.ndarray]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("converted")
-    script = Path(__file__).with_name("convert_worker.py")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", START, str(script), str(made)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return made
+    return write_packages("convert_worker.py", tmp_path_factory.mktemp("converted"))
 
 
 def case(folder: Path, name: str) -> tuple[Path, Arrays, list[np.ndarray]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.weights import uses
 from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.runtimes.coreml import PLUGIN
+from tests.coreml.apart import write_packages
 
 pytestmark = pytest.mark.slow
 
@@ -61,28 +59,12 @@ SCHEMES = [
     "magnitude",
 ]
 
-# coremltools beside TensorFlow and triton ends in a segmentation fault.
-START = (
-    "import runpy, sys; sys.modules['tensorflow'] = None; "
-    "runpy.run_path(sys.argv[1], run_name='__main__')"
-)
-
 Weights = Callable[[str], dict[str, WeightInfo]]
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("vendor")
-    script = Path(__file__).with_name("vendor.py")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", START, str(script), str(made)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return made
+    return write_packages("vendor.py", tmp_path_factory.mktemp("vendor"))
 
 
 @pytest.fixture
