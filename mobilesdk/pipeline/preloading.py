@@ -6,15 +6,9 @@ from collections.abc import Callable
 
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.plugins import compressor, exporter, frontend, runtime
-from mobilesdk.plugins.contract import (
-    PROGRAM_PRELOADS,
-    Compressor,
-    Exporter,
-    Frontend,
-    Runtime,
-)
+from mobilesdk.plugins.contract import PROGRAM_PRELOADS, Plugin
 
-_PLUGINS: dict[TaskKind, Callable[[str], Compressor | Exporter | Frontend | Runtime]] = {
+_PLUGINS: dict[TaskKind, Callable[[str], Plugin]] = {
     TaskKind.READ: frontend,
     TaskKind.COMPRESS: compressor,
     TaskKind.EXPORT: exporter,

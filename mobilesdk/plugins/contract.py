@@ -56,13 +56,12 @@ class ExportOptions(Frozen):
     takes_fallback: ClassVar[bool] = True
 
 
-@runtime_checkable
-class Frontend(Protocol):
-    """Reads a framework's model."""
+class Plugin(Protocol):
+    """What plug-ins of all kinds have in common."""
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """Toolchains that must be installed."""
+        """Toolchains that must be installed for its work; inspecting an artifact needs none."""
         ...
 
     @property
@@ -72,6 +71,11 @@ class Frontend(Protocol):
         Workers are copies of a process that has imported them: no import may start a thread.
         """
         ...
+
+
+@runtime_checkable
+class Frontend(Plugin, Protocol):
+    """Reads a framework's model."""
 
     @property
     def form(self) -> Form:
@@ -99,25 +103,12 @@ class Frontend(Protocol):
 
 
 @runtime_checkable
-class Compressor(Protocol):
+class Compressor(Plugin, Protocol):
     """One compression method; keeps the form."""
 
     @property
     def config(self) -> type[StepConfig]:
         """Fields of a ``[[compress]]`` table, less its ``method``."""
-        ...
-
-    @property
-    def tools(self) -> tuple[Tool, ...]:
-        """Toolchains that must be installed."""
-        ...
-
-    @property
-    def preloads(self) -> tuple[str, ...]:
-        """What takes long to import of its toolchains: modules, or ``module:function`` to call.
-
-        Workers are copies of a process that has imported them: no import may start a thread.
-        """
         ...
 
     @property
@@ -154,25 +145,12 @@ class Compressor(Protocol):
 
 
 @runtime_checkable
-class Exporter(Protocol):
+class Exporter(Plugin, Protocol):
     """Writes one format; both have the name of its file."""
 
     @property
     def options(self) -> type[ExportOptions]:
         """Fields of the target's ``[export]`` table."""
-        ...
-
-    @property
-    def tools(self) -> tuple[Tool, ...]:
-        """Toolchains that must be installed."""
-        ...
-
-    @property
-    def preloads(self) -> tuple[str, ...]:
-        """What takes long to import of its toolchains: modules, or ``module:function`` to call.
-
-        Workers are copies of a process that has imported them: no import may start a thread.
-        """
         ...
 
     @property
@@ -222,21 +200,8 @@ class RuntimeSession(Protocol):
 
 
 @runtime_checkable
-class Runtime(Protocol):
+class Runtime(Plugin, Protocol):
     """Reads and runs one format."""
-
-    @property
-    def tools(self) -> tuple[Tool, ...]:
-        """Toolchains that must be installed to run an artifact; reading one needs none."""
-        ...
-
-    @property
-    def preloads(self) -> tuple[str, ...]:
-        """What takes long to import of its toolchains: modules, or ``module:function`` to call.
-
-        Workers are copies of a process that has imported them: no import may start a thread.
-        """
-        ...
 
     @property
     def suffix(self) -> str:
