@@ -61,15 +61,34 @@ def _found(spec: OutputSpec, reference: Arrays, artifact: Arrays) -> NDArray[Any
             hint="look at that sample of the evaluation set, and at divisions, logarithms and "
             "masks in the model.",
         )
+    _require_finite(spec.name, seen)
+    return seen
+
+
+def check_finite(reference: Arrays, artifact: Arrays) -> None:
+    """Pass an artifact whose outputs are finite wherever the float model's are all finite.
+
+    Args:
+        reference: Output name → ``[N, ...]`` from the float model; axis 0 counts samples.
+        artifact: The same from the artifact, in the same order of samples.
+
+    Raises:
+        ArtifactInvalid: An output is not finite; the first sample is named.
+    """
+    for name, true in reference.items():
+        if _first_not_finite(true) is None:
+            _require_finite(name, artifact[name])
+
+
+def _require_finite(name: str, seen: NDArray[Any]) -> None:
     bad = _first_not_finite(seen)
     if bad is not None:
         raise ArtifactInvalid(
-            f"The artifact gives numbers that are not finite in {spec.name!r} for sample {bad}; "
+            f"The artifact gives numbers that are not finite in {name!r} for sample {bad}; "
             "the float model does not.",
             hint="look for numbers that float16 cannot hold: masks of -1e38, squares of large "
             "activations. float32 precision in the target tells whether that is it.",
         )
-    return seen
 
 
 def _first_not_finite(values: NDArray[Any]) -> int | None:

@@ -30,7 +30,7 @@ from mobilesdk.verify.gates import (
     without_limit,
 )
 from mobilesdk.verify.ledger import build_ledger, enforce
-from mobilesdk.verify.parity import compare
+from mobilesdk.verify.parity import check_finite, compare
 from mobilesdk.verify.record import (
     EXPECTED_NAME,
     LEDGER_NAME,
@@ -141,16 +141,17 @@ def _measure(
 ) -> _Measured:
     """Run the goldens, and the evaluation set if there is one."""
     runs = Runs(session)
-    golden = load_file(reference / "golden_inputs.safetensors")
-    save_file(runs.goldens(golden), context.output / EXPECTED_NAME)
+    expected = runs.goldens(load_file(reference / "golden_inputs.safetensors"))
+    save_file(expected, context.output / EXPECTED_NAME)
+    outputs = None if evaluation is None else runs.evaluation(evaluation, context)
     parity = None
-    if evaluation is not None:
-        outputs = runs.evaluation(evaluation, context)
-        try:
+    try:
+        check_finite(load_file(reference / "golden_outputs.safetensors"), expected)
+        if outputs is not None:
             parity = compare(contract, _reference(reference, contract), outputs)
-        except ArtifactInvalid as error:
-            message = " ".join(filter(None, [error.message, runs.first_non_finite]))
-            raise ArtifactInvalid(message, hint=error.hint) from error
+    except ArtifactInvalid as error:
+        message = " ".join(filter(None, [error.message, runs.first_non_finite]))
+        raise ArtifactInvalid(message, hint=error.hint) from error
     if not runs.non_finite_count:
         return _Measured(parity)
     gate = non_finite_gate(runs.non_finite_count, runs.count, runs.first_non_finite)

@@ -14,6 +14,7 @@ from mobilesdk.core.step import StepContext
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.targets import AnyBudget, Budget
 from mobilesdk.verify.gates import NON_FINITE_RUNS
+from mobilesdk.verify.parity import check_finite
 from mobilesdk.verify.record import NO_EVALUATION_SET, Replay, VariantRecord, VerifyConfig
 from mobilesdk.verify.replay import replay_goldens
 from mobilesdk.verify.variant import verify_artifact
@@ -45,6 +46,10 @@ def package(folder: Path, *, hides: bool = True) -> Path:
     return write(folder / "m.mlpackage", made)
 
 
+def float_outputs(inputs):
+    return np.clip(np.square(np.stack(inputs)), 0, 10)
+
+
 class Set:
     """An evaluation set."""
 
@@ -66,9 +71,9 @@ def verify(tmp_path):
         reference = tmp_path / "reference"
         reference.mkdir(exist_ok=True)
         save_file({"x": np.stack(golden)}, reference / "golden_inputs.safetensors")
+        save_file({"y": float_outputs(golden)}, reference / "golden_outputs.safetensors")
         if evaluation is not None:
-            float_outputs = np.clip(np.square(np.stack(evaluation)), 0, 10)
-            np.save(reference / "reference_0.npy", float_outputs)
+            np.save(reference / "reference_0.npy", float_outputs(evaluation))
         verify_artifact(
             package(tmp_path, hides=hides),
             runtime_name="coreml",
@@ -115,9 +120,23 @@ def test_goldens_alone_verify_nothing(verify):
     assert (record.verification, record.ran_on) == ("not_evaluated", "")
 
 
-def test_an_output_that_is_not_finite_is_an_error_that_names_the_op(verify):
-    with pytest.raises(ArtifactInvalid, match=f"for sample 1.*evaluation sample 1: {SAID}"):
-        verify(golden=[SMALL], evaluation=[SMALL, LARGE], hides=False)
+@pytest.mark.parametrize(
+    ("golden", "evaluation", "run"),
+    [([SMALL], [SMALL, LARGE], "evaluation sample 1"), ([SMALL, LARGE], None, "golden 1")],
+)
+def test_an_output_that_is_not_finite_is_an_error_that_names_the_op(
+    verify, golden, evaluation, run
+):
+    with pytest.raises(ArtifactInvalid, match=f"for sample 1.*{run}: {SAID}"):
+        verify(golden=golden, evaluation=evaluation, hides=False)
+
+
+def test_an_output_may_be_infinite_where_that_of_the_float_model_is():
+    infinite, finite = ({"y": np.array([[1.0, last]])} for last in (np.inf, 2.0))
+    check_finite(infinite, infinite)
+    check_finite(finite, finite)
+    with pytest.raises(ArtifactInvalid, match="'y' for sample 0"):
+        check_finite(finite, infinite)
 
 
 @pytest.mark.parametrize(("values", "passes"), [(SMALL, True), (LARGE, False)])
