@@ -77,7 +77,8 @@ def _variant(variant: Variant, layers: LayerReport | None) -> Iterator[str]:
         heads = ("output", "kind", "SQNR", "agreement")
         yield table(heads, rows, numbers=("SQNR", "agreement"))
     if layers is not None:
-        yield from layers_section(layers, 4)
+        yield heading(4, "Layers")
+        yield from layers_section(layers, 5)
 
 
 def _gate_table(gates: tuple[Gate, ...]) -> str:

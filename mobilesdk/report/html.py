@@ -15,7 +15,7 @@ _PAGE = Template("""<!doctype html>
 <style>
 :root { color-scheme: light dark; --rule: light-dark(#ddd, #444);
   --line: light-dark(#2563eb, #60a5fa); --worst: light-dark(#dc2626, #f87171); }
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h3 { border-top: 2px solid var(--rule); margin-top: 2.5rem; padding-top: .5rem; }
 summary { cursor: pointer; font-weight: bold; margin: 1rem 0; }
 div { overflow-x: auto; }

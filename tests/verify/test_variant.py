@@ -31,12 +31,19 @@ SMALL, LARGE = np.full(4, 20, np.float32), np.array([20, 300, 400, 20], np.float
 SAID = "square squared: 2 of 4 values are not finite"
 
 
-def package(folder: Path, *, hides: bool = True) -> Path:
-    """Write a package that squares in float16, where 65,504 is the limit, and clips to 0 … 10."""
+def package(folder: Path, *, hides: bool = True, masks: bool = False) -> Path:
+    """Write a package that squares in float16, where 65,504 is the limit, and clips to 0 … 10.
+
+    Before, it may add a mask of minus infinity to the last element, as attention does.
+    """
     made = Function({"x": ("float32", (4,))}, ("y",), pictures={"y": ("float32", (4,))})
     body, half = made.body, ("float16", (4,))
     body.op("cast", {"half": half}, x="x", dtype=Text("fp16"))
-    body.op("square", {"squared": half}, x="half")
+    if masks:
+        mask = np.array([0, 0, 0, -np.inf], np.float16)
+        body.op("add", {"masked": half}, x="half", y=body.const("mask", mask))
+        body.op("maximum", {"raised": half}, x="masked", y=np.float16(0))
+    body.op("square", {"squared": half}, x="raised" if masks else "half")
     if hides:
         bounds = {"alpha": np.float16(0), "beta": np.float16(10)}
         body.op("clip", {"clipped": half}, x="squared", **bounds)
@@ -67,7 +74,7 @@ class Set:
 
 @pytest.fixture
 def verify(tmp_path):
-    def run(*, golden, evaluation=None, hides=True) -> VariantRecord:
+    def run(*, golden, evaluation=None, **kind) -> VariantRecord:
         reference = tmp_path / "reference"
         reference.mkdir(exist_ok=True)
         save_file({"x": np.stack(golden)}, reference / "golden_inputs.safetensors")
@@ -75,7 +82,7 @@ def verify(tmp_path):
         if evaluation is not None:
             np.save(reference / "reference_0.npy", float_outputs(evaluation))
         verify_artifact(
-            package(tmp_path, hides=hides),
+            package(tmp_path, **kind),
             runtime_name="coreml",
             summary=SUMMARY,
             expectation=None,
@@ -112,6 +119,16 @@ def test_finite_runs_have_no_such_gate(verify):
     record = verify(golden=[SMALL], evaluation=[SMALL, SMALL])
     assert [gate.name for gate in record.gates] == ["min_sqnr_db"]
     assert record.verification == "verified_by_reference"
+
+
+def test_a_mask_of_infinity_is_no_fault_and_hides_none(verify):
+    record = verify(golden=[SMALL], masks=True)
+    assert (record.gates[1:], record.verification) == ((), "not_evaluated")
+
+
+def test_an_overflow_beside_a_mask_of_infinity_is_found(verify):
+    (_, failed) = verify(golden=[LARGE], masks=True).gates
+    assert failed.reason.startswith(f"golden 0: {SAID}")
 
 
 def test_goldens_alone_verify_nothing(verify):
