@@ -59,10 +59,21 @@ def planes(image: NDArray[Any], feature: Feature) -> NDArray[Any]:
 
 
 def pixels(values: NDArray[Any], feature: Feature) -> NDArray[Any]:
-    """Give the image for planes [1, C, height, width]: rounded and limited to 0 … 255."""
+    """Give the image for planes [1, C, height, width]: rounded, limited to 0 … 255; NaN as 0.
+
+    Raises:
+        ArtifactInvalid: The planes are not those of this layout and size.
+    """
+    planes_count = 1 if feature.color_layout in ("grayscale", "grayscale_float16") else 3
+    is_one_image = values.ndim == 4 and values.shape[:2] == (1, planes_count)
+    if not is_one_image or not allows(feature, values.shape[2:]):
+        raise ArtifactInvalid(
+            f"The image {feature.name!r} came as {list(values.shape)}, not as "
+            f"[1, {planes_count}, height, width] with {feature.flexibility or list(feature.shape)}."
+        )
     if feature.color_layout == "grayscale_float16":
         return np.array(values[0, 0], np.float16)
-    whole = np.clip(np.rint(values.astype(np.float32)), 0, 255)
+    whole = np.nan_to_num(np.clip(np.rint(values.astype(np.float32)), 0, 255), nan=0)
     limited: NDArray[np.uint8] = whole.astype(np.uint8)
     if feature.color_layout == "grayscale":
         return np.array(limited[0, 0])

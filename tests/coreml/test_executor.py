@@ -247,11 +247,19 @@ def test_images_are_given_as_whole_pixels(tmp_path: Path, layout: str, order: li
     shape = (1, 3, 1, 2)
     made = function(shape=shape, images={"y": layout}, pictures={"y": (HALF, shape)})
     made.body.op("mul", {"y": (HALF, shape)}, x="x", y=np.float16(1.5))
-    x = np.array([[[[-3, 1]], [[2, 3]], [[200, 5]]]], np.float16)
+    x = np.array([[[[-3, 1]], [[2, 3]], [[200, np.nan]]]], np.float16)
     found = run(tmp_path, made, x)
     assert found.dtype == np.uint8
-    # halves go to even: 1.5 to 2, 4.5 to 4, 7.5 to 8
-    assert_array_equal(found, np.array([[[0, 3, 255], [2, 4, 8]]])[..., order])
+    # halves go to even: 1.5 to 2, 4.5 to 4
+    assert_array_equal(found, np.array([[[0, 3, 255], [2, 4, 0]]])[..., order])
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 5), (1, 1, 1, 2), (2, 3, 1, 2), (3, 1, 2), ()])
+def test_planes_that_are_no_image_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    made = function(shape=shape, images={"y": "rgb"}, pictures={"y": (HALF, (1, 3, 1, 2))})
+    made.body.op("relu", {"y": (HALF, shape)}, x="x")
+    with pytest.raises(ArtifactInvalid, match="The image 'y' came as"):
+        run(tmp_path, made, np.ones(shape, np.float16))
 
 
 def test_scalars_come_as_core_ml_passes_them(tmp_path: Path) -> None:
