@@ -16,6 +16,9 @@ from mobilesdk.coreml.program import BlobReference, Function, Operation, TensorT
 from mobilesdk.errors import FileRejected
 
 MAX_CHAIN = 8
+# The values of a constant, or all results of its operation; or what contradicts itself in it.
+Decoded = NDArray[Any] | tuple[str, ...]
+Results = list[NDArray[Any]] | tuple[str, ...]
 
 
 class Constants:
@@ -61,12 +64,11 @@ class Constants:
 
     def chain(self, name: str) -> list[Operation]:
         """Give the operation of a constant and all that it is made from, outermost first."""
-        operation = self.operation(name)
-        chain = [operation]
-        for binding in _bindings(operation).values():
-            if isinstance(binding, str):
-                chain += [item for item in self.chain(binding) if item not in chain]
-        return chain
+        names = [name]
+        for each in names:  # it grows
+            inner = _bindings(self.operation(each)).values()
+            names += [item for item in inner if isinstance(item, str) and item not in names]
+        return list({id(item): item for item in map(self.operation, names)}.values())
 
     def declared(self, name: str) -> TensorType:
         """Give the declared type of a constant.
@@ -80,7 +82,7 @@ class Constants:
             raise FileRejected(f"ML Program: the constant {name!r} is not a tensor.")
         return of
 
-    def read(self, name: str) -> NDArray[Any] | tuple[str, ...]:
+    def read(self, name: str) -> Decoded:
         """Decode a constant to the values that the program computes with.
 
         Returns:
@@ -89,13 +91,28 @@ class Constants:
         Raises:
             FileRejected: The weight file is damaged, or an operation is not known.
         """
+        return self._read(name, {})
+
+    def _read(self, name: str, done: dict[str, Results]) -> Decoded:
+        """Decode a constant; operations that are ``done`` are not decoded again."""
         operation, index = self._operations[name]
+        first = operation.outputs[0].name
+        if first not in done:
+            done[first] = self._results(operation, done)
+        results = done[first]
+        if isinstance(results, tuple):
+            return results
+        if index >= len(results):
+            raise FileRejected(f"ML Program: {operation.type} has no result {index}.")
+        return results[index]
+
+    def _results(self, operation: Operation, done: dict[str, Results]) -> Results:
         if operation.type == "const":
-            return self.value(operation.attributes["val"])
+            return [self.value(operation.attributes["val"])]
         bindings = _bindings(operation)
         arguments: dict[str, NDArray[Any]] = {}
         for parameter, binding in bindings.items():
-            given = self.value(binding) if isinstance(binding, Value) else self.read(binding)
+            given = self.value(binding) if isinstance(binding, Value) else self._read(binding, done)
             if isinstance(given, tuple):
                 return given
             if given.dtype.kind == "U" and parameter not in TEXTS:
@@ -103,12 +120,7 @@ class Constants:
             arguments[parameter] = given
         found = decoder(operation.type, bindings)
         faults = found.faults(arguments) or _size_faults(operation, arguments)
-        if faults:
-            return tuple(faults)
-        results = found.decode(arguments)
-        if index >= len(results):
-            raise FileRejected(f"ML Program: {operation.type} has no result {index}.")
-        return results[index]
+        return tuple(faults) if faults else list(found.decode(arguments))
 
     def decode(self, name: str) -> NDArray[Any]:
         """Decode a constant to the values that the program computes with.

@@ -14,6 +14,7 @@ from torch import Tensor
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.images import allows, planes
 from mobilesdk.coreml.model import Feature
+from mobilesdk.coreml.non_finite import is_finite
 from mobilesdk.coreml.ops.state import State
 from mobilesdk.coreml.precision import Precision, carrier, carry, round_float16
 from mobilesdk.coreml.program import NamedType, StateType, TensorType, ValueType
@@ -130,6 +131,8 @@ class _ArrayReader:
         value = _converted(name, array, element)
         if element is ElementType.FLOAT16 and self.precision.rounds:
             value = round_float16(value)
+        if not is_finite(value) and np.isfinite(array).all():
+            raise UsageError(f"Wrong input: {name!r} has values beyond the range of {element}.")
         try:
             checked: Tensor = self.check(value)
         except ValueError as error:

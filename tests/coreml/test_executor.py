@@ -285,6 +285,17 @@ def test_wrong_inputs_are_refused(tmp_path: Path, inputs: Any, message: str) -> 
         load(write(tmp_path / "m", made)).predict(inputs)
 
 
+def test_float_inputs_stay_finite(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("relu", {"y": (HALF, (2,))}, x="x")
+    with pytest.raises(UsageError, match="'x' has values beyond the range of float16"):
+        run(tmp_path, made, np.array([1, 70000], np.float32))
+    given = np.array([np.inf, 65504], np.float32)
+    assert_array_equal(load(tmp_path / "m").predict({"x": given})["y"], given)
+    single = load(tmp_path / "m", precision="float32")
+    assert_array_equal(single.predict({"x": np.array([1, 70000])})["y"], [1, 70000])
+
+
 @pytest.mark.parametrize("x", [np.array([1 << 40, 0]), np.array([0.5, 0.0])])
 def test_integer_inputs_lose_nothing(tmp_path: Path, x: np.ndarray) -> None:
     made = function(WHOLE)
