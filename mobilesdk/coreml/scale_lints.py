@@ -17,6 +17,7 @@ from mobilesdk.coreml.wiring import Wiring
 from mobilesdk.errors import FileRejected
 
 _SMALLEST_NORMAL = 2.0**-14  # of float16
+_ROUNDED_TO_ZERO = 2.0**-25  # half of the smallest number of float16
 _NOTICED = 0.01
 """Share of a weight, by root mean square, below which nobody notices its loss: 40 dB."""
 _TABLES = frozenset({"constexpr_lut_to_dense", "constexpr_lut_to_sparse"})
@@ -24,15 +25,31 @@ _DIVIDED = frozenset({"conv", "conv_transpose", "linear", "matmul"})
 
 
 def values_without_scale(wiring: Wiring) -> Iterator[str]:
-    """A scale that float16 rounded to zero makes all values of its channel zero."""
+    """A scale that float16 rounds to zero makes all values of its channel zero.
+
+    Channels that training left near zero have such scales, and nobody misses them: at most, their
+    values were their integers times the largest scale that float16 rounds to zero.
+    """
     for use, operation, scales in _scaled(wiring):
-        if np.any(scales == 0):
-            codes = _decoded(wiring, operation, (scales == 0).astype(scales.dtype))
-            if codes is not None and (lost := np.count_nonzero(codes)):
-                yield (
-                    f"{use.name} ({use.operation.type}): {lost} of {codes.size} values are lost, "
-                    "because their scale is zero."
-                )
+        codes, values = _lost_codes(wiring, operation, scales), _decoded(wiring, operation, scales)
+        if codes is None or values is None or not np.any(codes):
+            continue
+        lost = _norm(codes) * (_ROUNDED_TO_ZERO if scales.dtype == np.float16 else 1.0)
+        if lost > _NOTICED * np.hypot(lost, _norm(values)):
+            yield (
+                f"{use.name} ({use.operation.type}): {np.count_nonzero(codes)} of {codes.size} "
+                "values are lost, because their scale is zero."
+            )
+
+
+def _lost_codes(wiring: Wiring, operation: Operation, scales: NDArray[Any]) -> NDArray[Any] | None:
+    """Give the integers, less their offset, that have a scale of zero; zeros in other places.
+
+    Returns:
+        None if no scale is zero.
+    """
+    is_zero = scales == 0
+    return _decoded(wiring, operation, is_zero.astype(scales.dtype)) if np.any(is_zero) else None
 
 
 def values_at_risk(wiring: Wiring) -> Iterator[str]:
@@ -54,14 +71,18 @@ def values_at_risk(wiring: Wiring) -> Iterator[str]:
 
 
 def scales_near_zero(wiring: Wiring) -> Iterator[str]:
-    """Count the scales that float16 holds with fewer bits, or not at all."""
-    found = [scales for _, _, scales in _scaled(wiring) if scales.dtype == np.float16]
-    tiny = sum(int(np.count_nonzero(_is_tiny(scales))) for scales in found)
-    zero = sum(int(np.count_nonzero(scales == 0)) for scales in found)
+    """Count the scales that float16 holds with fewer bits, or not at all, and what is lost."""
+    found = [each for each in _scaled(wiring) if each[2].dtype == np.float16]
+    tiny = sum(int(np.count_nonzero(_is_tiny(scales))) for _, _, scales in found)
+    zero = sum(int(np.count_nonzero(scales == 0)) for _, _, scales in found)
+    codes = [_lost_codes(wiring, operation, scales) for _, operation, scales in found]
+    lost = sum(int(np.count_nonzero(each)) for each in codes if each is not None)
     if tiny or zero:
-        total = sum(scales.size for scales in found)
+        total = sum(scales.size for _, _, scales in found)
+        lost_too = f"; {lost} values are zero for that" if lost else ""
         yield (
-            f"Of {total} scales, {tiny} lie below the normal range of float16, and {zero} are zero."
+            f"Of {total} scales, {tiny} lie below the normal range of float16, and {zero} are "
+            f"zero{lost_too}."
         )
 
 

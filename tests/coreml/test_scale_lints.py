@@ -16,7 +16,13 @@ from .test_lints import LARGE, inspect, scaled
     [
         (1.0, ()),
         (2.0**-15, ("Of 64 scales, 64 lie below the normal range of float16, and 0 are zero.",)),
-        (0.0, ("Of 64 scales, 0 lie below the normal range of float16, and 64 are zero.",)),
+        (
+            0.0,
+            (
+                "Of 64 scales, 0 lie below the normal range of float16, and 64 are zero; "
+                "4096 values are zero for that.",
+            ),
+        ),
     ],
 )
 def test_scales_near_zero_are_counted(
@@ -41,23 +47,35 @@ def channels(builder: Builder, scales: list[float], codes: list[int], **offset: 
     builder.consume("w")
 
 
+SMALLEST = 2.0**-24  # number of float16
+
+
 @pytest.mark.parametrize(
-    ("codes", "offset", "lost"),
+    ("scales", "codes", "offset", "lost"),
     [
-        ([3, 7], {}, 8),
-        ([3, 0], {}, 0),  # a channel of zeros
-        ([3, 128], {"offset": 128}, 0),
-        ([3, 129], {"offset": 128}, 8),
+        ([SMALLEST, 0.0], [1, 100], {}, 8),
+        ([SMALLEST, 0.0], [1, 0], {}, 0),  # a channel of zeros
+        ([SMALLEST, 0.0], [129, 128], {"offset": 128}, 0),
+        ([SMALLEST, 0.0], [129, 228], {"offset": 128}, 8),
+        ([0.0, 0.0], [1, 1], {}, 16),
+        ([1.0, 0.0], [1, 100], {}, 0),  # float16 rounds to zero what is below 2^-25
     ],
 )
 def test_values_may_not_be_lost_to_a_scale_of_zero(
-    codes: list[int], offset: dict[str, int], lost: int, tmp_path: Path
+    scales: list[float], codes: list[int], offset: dict[str, int], lost: int, tmp_path: Path
 ) -> None:
     builder = Builder()
-    channels(builder, [1.0, 0.0], codes, **offset)
+    channels(builder, scales, codes, **offset)
     problems = inspect(builder, tmp_path).problems
     told = f"w (linear): {lost} of 16 values are lost, because their scale is zero."
     assert problems == ((told,) if lost else ())
+
+
+def test_lost_values_that_nobody_misses_are_counted(tmp_path: Path) -> None:
+    builder = Builder()
+    channels(builder, [1.0, 0.0], [1, 100])
+    (remark,) = inspect(builder, tmp_path).remarks
+    assert remark.endswith("1 are zero; 8 values are zero for that.")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ class Masked(nn.Module):
         return (x + torch.full((8, 8), torch.finfo(torch.float32).min).triu(1)).softmax(-1)
 
 
+class MaskedByProduct(nn.Module):
+    def forward(self, keep: Tensor) -> Tensor:
+        return ((1 - keep) * torch.finfo(torch.float32).min).softmax(-1)
+
+
 class Squared(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x / (x * x).mean(-1, keepdim=True).sqrt()
@@ -91,11 +96,11 @@ def round_activations(model: Any, folder: Path) -> Any:
     return cto.linear_quantize_activations(model, config, [{"image": 3 * IMAGE[0].numpy()}])
 
 
-def with_a_channel_of(value: float) -> Net:
-    """Give a network with a channel so small that its scale is zero in float16."""
+def with_a_head(places: slice, value: float) -> Net:
+    """Give a network with weights so small that float16 rounds their scale to zero."""
     net = Net()
     with torch.no_grad():
-        net.head.weight[9] = value
+        net.head.weight[places] = value
     return net
 
 
@@ -129,11 +134,15 @@ def main(folder: Path) -> None:
             model, positions, nbits=8, granularity="per_grouped_channel", group_size=1
         ),
         "without_scale": linear(
-            convert(with_a_channel_of(2e-6), IMAGE), positions, mode="linear_symmetric"
+            convert(with_a_head(slice(None), 2e-6), IMAGE), positions, mode="linear_symmetric"
+        ),
+        "dead_channel": linear(
+            convert(with_a_head(slice(9, 10), 2e-6), IMAGE), positions, mode="linear_symmetric"
         ),
         "operand": linear(model, mode="linear_symmetric"),
         "before_clamp": round_activations(older, folder / "float.mlpackage"),
-        "infinite": convert(Masked(), VECTOR),
+        "masked": convert(Masked(), VECTOR),
+        "infinite": convert(MaskedByProduct(), VECTOR),
         "overflow": convert(Squared(), VECTOR),
         "float_ids": convert(FloatIds(70_000), IDS),
         "joined_float_ids": convert(FloatIds(70_000, joined=True), IDS),

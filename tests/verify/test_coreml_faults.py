@@ -28,7 +28,15 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 NET = Path(__file__).with_name("coreml_faults_net.py")
-CLEAN = ["clean", "clean_int8", "clean_palette6", "clean_sparse", "few_float_ids"]
+CLEAN = [
+    "clean",
+    "clean_int8",
+    "clean_palette6",
+    "clean_sparse",
+    "dead_channel",
+    "few_float_ids",
+    "masked",
+]
 INT4 = WeightScheme(encoding="linear", bits=4, granularity="per_block", block_size=32)
 PALETTE4 = WeightScheme(encoding="palette", bits=4, granularity="per_group", group_size=16)
 HALF_ZERO = WeightScheme(bits=16, sparsity=0.5)
@@ -66,11 +74,11 @@ def test_a_package_without_a_fault_passes(name: str, folder: Path) -> None:
         ("unpruned", ["head_weight", "compressed to 169840 bytes, more than the 160000"]),
         ("changed", ["back_weight", "scaled for each input channel"]),
         ("changed", ["odd_weight", "largest value of each input channel is 1: divided"]),
-        ("without_scale", ["head_weight", "80 of 80000 values are lost"]),
+        ("without_scale", ["head_weight", "80000 of 80000 values are lost"]),
         ("outgrown", ["back_weight", "compressed to 45760 bytes, more than the 9600"]),
         ("operand", ["positions", "(add): compressed, but it is an operand and no weight"]),
         ("before_clamp", ["(conv): rounded over -2", "before clip cuts it to 0…6"]),
-        ("infinite", ["(add): 28 of 64 values are not finite"]),
+        ("infinite", ["(mul): 1 of 1 values are not finite"]),  # 0 times infinity is no number
         ("float_ids", ["(gather): ids pass through float16 in floor", "there are 70000 rows"]),
         ("joined_float_ids", ["(gather): ids pass through float16", "there are 70000 rows"]),
     ],
@@ -168,6 +176,10 @@ def test_scales_near_zero_are_remarked_and_no_fault(folder: Path) -> None:
     assert info.remarks == (
         "Of 1140 scales, 0 lie below the normal range of float16, and 1 are zero.",
     )
+    assert inspect(folder, "dead_channel").remarks == (
+        "Of 1140 scales, 0 lie below the normal range of float16, and 2 are zero; "
+        "80 values are zero for that.",
+    )
     assert inspect(folder, "clean").remarks == ()
 
 
@@ -202,7 +214,12 @@ def test_inspect_names_the_fault_and_ends_with_its_exit_code(
     ("name", "code", "error", "words"),
     [
         ("before_clamp", 6, "artifact-invalid", "(conv): rounded over"),
-        ("without_scale", 6, "artifact-invalid", "head_weight_to_fp16_quantized (linear): 80 of"),
+        (
+            "without_scale",
+            6,
+            "artifact-invalid",
+            "head_weight_to_fp16_quantized (linear): 80000 of",
+        ),
         ("skipped_blocks", 1, None, "into blocks of 32"),
         ("clean", 0, None, "sqnr_db"),
     ],
