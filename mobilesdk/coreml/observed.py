@@ -19,6 +19,10 @@ _RESCALED = (
     "the converter moves scales across an addition of dequantized values, so its result may be "
     "held in another scale under the same name"
 )
+_HOW = (
+    "results of the reference executor in the declared types; constants and their decoding "
+    "are not listed; of a loop, its last pass; states are zeros before each sample"
+)
 
 
 class ObservedPackage:
@@ -26,12 +30,10 @@ class ObservedPackage:
 
     coremltools names results after the nodes of the exported program; casts that it adds have
     suffixes.
-    """
 
-    how = (
-        "results of the reference executor in the declared types; constants and their decoding "
-        "are not listed; of a loop, its last pass; states are zeros before each sample"
-    )
+    Attributes:
+        how: How the values are obtained, and what that hides.
+    """
 
     def __init__(
         self,
@@ -45,7 +47,11 @@ class ObservedPackage:
         """Load a package; arguments and errors are those of `ReferenceSession`."""
         self._session = ReferenceSession(package, contract, threads, inputs=inputs, outputs=outputs)
         model = package.model
-        block = model.program.functions[model.default_function].block
+        function = model.default_function
+        block = model.program.functions[function].block
+        self.how = _HOW
+        if len(model.program.functions) > 1:
+            self.how += f"; of the function {function}"
         self._sources = {
             item.name: _sources(operation)
             for operation in block.walk()

@@ -53,6 +53,14 @@ def test_sums_of_dequantized_values_and_integers_are_not_compared(tmp_path: Path
     assert reasons["d"] == reasons["y"] == ""
 
 
+def test_the_function_is_named_if_there_are_several(tmp_path: Path) -> None:
+    made = Function({"x": (SINGLE, (2,))}, ("y",))
+    made.body.op("exp", {"y": (SINGLE, (2,))}, x="x")
+    several = Package(write(tmp_path / "several", made, other=made))
+    assert "of the function main" in ObservedPackage(several, CONTRACT, 1).how
+    assert "function" not in observed(tmp_path, made).how
+
+
 def test_what_contradicts_the_contract_is_refused(tmp_path: Path) -> None:
     made = Function({"z": (SINGLE, (2,))}, ("y",))
     made.body.op("exp", {"y": (SINGLE, (2,))}, x="z")

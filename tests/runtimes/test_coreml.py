@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.errors import ArtifactInvalid, FileRejected, UnsupportedProgram
 from mobilesdk.plugins import runtime
-from tests.coreml.programs import Function, write
+from tests.coreml.programs import Function, Text, write
 
 PLUGIN = runtime("coreml")
 HALF, WHOLE = "float16", "int32"
@@ -66,6 +66,20 @@ def test_types_are_those_of_the_contract(tmp_path: Path) -> None:
     assert_array_equal(found, [1, -2])
     with pytest.raises(ArtifactInvalid, match="do not fit int32"):
         session.run({"x": np.array([1 << 40, 0])})
+
+
+def test_every_run_starts_a_sequence_of_its_own(tmp_path: Path) -> None:
+    made = Function({"x": ("float32", (2,))}, ("y",), states={"total": (HALF, (2,))})
+    made.body.op("read_state", {"old": (HALF, (2,))}, input="total")
+    made.body.op("cast", {"x_half": (HALF, (2,))}, x="x", dtype=Text("fp16"))
+    made.body.op("add", {"new": (HALF, (2,))}, x="old", y="x_half")
+    made.body.op("write_state", {}, input="total", data="new")
+    made.body.op("cast", {"y": ("float32", (2,))}, x="new", dtype=Text("fp32"))
+    path = write(tmp_path / "m.mlpackage", made)
+    session = PLUGIN.load(path, CONTRACT, 1)
+    x = np.array([2, 3], np.float32)
+    for _ in range(2):
+        assert_array_equal(session.run({"x": x})["y"], x)
 
 
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
