@@ -51,7 +51,7 @@ def build(folder, seed, **environment):
             *(sys.executable, "-m", "mobilesdk", "build", "net.py:build"),
             *targets,
             *sets,
-            *("--output", "bundle"),
+            *("--layers", "2", "--output", "bundle"),
         ],
         cwd=folder,
         env=os.environ
@@ -75,3 +75,4 @@ def test_another_folder_cache_day_and_hash_seed_give_the_same_bytes(tmp_path):
     assert {name: digest for name, digest in two.items() if one.get(name) != digest} == {}
     assert one == two
     assert {name.split("/")[1] for name in one if name.startswith("variants")} == set(TARGETS)
+    assert {name.split("/")[1] for name in one if name.endswith("layers.json")} == set(TARGETS)
