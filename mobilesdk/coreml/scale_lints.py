@@ -31,11 +31,12 @@ def values_without_scale(wiring: Wiring) -> Iterator[str]:
     values were their integers times the largest scale that float16 rounds to zero.
     """
     for use, operation, scales in _scaled(wiring):
-        codes, values = _lost_codes(wiring, operation, scales), _decoded(wiring, operation, scales)
-        if codes is None or values is None or not np.any(codes):
+        codes = _lost_codes(wiring, operation, scales)
+        if codes is None or not np.any(codes):
             continue
+        values = _decoded(wiring, operation, scales)
         lost = _norm(codes) * (_ROUNDED_TO_ZERO if scales.dtype == np.float16 else 1.0)
-        if lost > _NOTICED * np.hypot(lost, _norm(values)):
+        if values is not None and lost > _NOTICED * np.hypot(lost, _norm(values)):
             yield (
                 f"{use.name} ({use.operation.type}): {np.count_nonzero(codes)} of {codes.size} "
                 "values are lost, because their scale is zero."
