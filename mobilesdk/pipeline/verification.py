@@ -27,6 +27,7 @@ from mobilesdk.pipeline.request import ModelRequest
 from mobilesdk.pipeline.schedule import Listener, Schedule, Task
 from mobilesdk.pipeline.task_graph import Graph
 from mobilesdk.plugins import Kind, names, runtime
+from mobilesdk.verify.gates import NON_FINITE_RUNS
 from mobilesdk.verify.record import RECORD_NAME, VariantRecord, VerifyConfig
 
 _SIGNATURE_NAME = "manifest.sig"
@@ -50,9 +51,9 @@ class VerifyReport(Frozen):
 
     @property
     def has_run(self) -> bool:
-        """Whether an artifact was run: goldens were replayed, or parity was measured."""
+        """Whether an artifact was run: something is known that only a run tells."""
         return any(
-            check.name == "goldens" or check.name.startswith("parity")
+            check.name in ("goldens", NON_FINITE_RUNS) or check.name.startswith("parity")
             for check in self.checks
             if check.verdict not in ("not_evaluated", "unverifiable")
         )
@@ -214,9 +215,8 @@ def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) ->
         detail="; ".join((*info.suspicions, *info.remarks)),
     )
     gates = tuple(
-        Check(subject=subject, name=gate.title, verdict="failed", detail=gate.reason)
+        Check(subject=subject, name=gate.title, verdict=gate.verdict, detail=gate.reason)
         for gate in record.gates
-        if gate.verdict == "failed"
     )
     if record.parity is None:
         missing = Check(

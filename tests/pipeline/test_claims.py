@@ -138,7 +138,12 @@ def test_names_that_could_lead_elsewhere_are_rejected(tmp_path, place, name):
 
 @pytest.mark.parametrize(
     ("name", "verdict", "has_run"),
-    [("goldens", "passed", True), ("goldens", "not_evaluated", False), ("gates", "passed", False)],
+    [
+        ("goldens", "passed", True),
+        ("goldens", "not_evaluated", False),
+        ("max_non_finite_runs", "failed", True),
+        ("gates", "passed", False),
+    ],
 )
 def test_a_report_tells_whether_anything_was_run(tmp_path, name, verdict, has_run):
     check = Check(subject="m", name=name, verdict=verdict)
