@@ -112,7 +112,7 @@ def _print_missed(out: Console, manifest: Manifest) -> None:
             for gate in variant.gates:
                 if gate.verdict == "failed" and gate.reason:
                     who = f"{model.name} for {variant.target}"
-                    out.print(f"[red]{who}[/]: {gate.title}: {escape(gate.reason)}")
+                    out.print(f"[red]{who}[/]: {escape(gate.title)}: {escape(gate.reason)}")
 
 
 def _print_accelerators(out: Console, manifest: Manifest) -> None:
@@ -157,7 +157,7 @@ def _gate_summary(gates: tuple[Gate, ...]) -> str:
     counts = Counter(gate.verdict for gate in gates)
     failed = [missed(gate) for gate in gates if gate.verdict == "failed"]
     parts = [f"[green]{counts['passed']} passed[/]"] if counts["passed"] else []
-    parts += [f"[red]{text}[/]" for text in failed]
+    parts += [f"[red]{escape(text)}[/]" for text in failed]
     for verdict in ("not_evaluated", "unverifiable"):
         if counts[verdict]:
             parts.append(f"[yellow]{counts[verdict]} {verdict.replace('_', ' ')}[/]")

@@ -77,7 +77,8 @@ def test_table_and_page_say_what_was_compared_and_what_not(layers, tmp_path):
 
 
 def test_an_artifact_whose_values_cannot_be_seen_is_refused(layers, artifact):
-    save_file({"weight": WEIGHT, "bias": BIAS, "shows": np.zeros(1, np.uint8)}, artifact)
+    shut = np.frombuffer(b"shut", np.uint8)
+    save_file({"weight": WEIGHT, "bias": BIAS, "inside": shut}, artifact)
     assert "cannot be seen: it is shut" in layers(code=2).err
 
 

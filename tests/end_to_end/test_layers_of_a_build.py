@@ -84,13 +84,25 @@ def test_nothing_is_compared_unless_asked_for(compared, command_line):
 
 
 def test_what_cannot_be_seen_is_said_and_fails_nothing(compared, command_line):
-    assert compared(shows=False).code == 0
+    assert compared(inside="shut").code == 0
     bundle, page = command_line.folder / "bundle", command_line.folder / "page.html"
     report = LayerReport.model_validate_json((bundle / LAYERS).read_bytes())
     assert (report.refusal, report.layers) == ("it is shut", ())
     assert command_line("report", bundle, "--output", page).code == 0
     said = "No value was compared with the float model: it is shut"
     assert said in Texts(page.read_text()).found
+
+
+def test_a_comparison_that_breaks_off_fails_its_variant_alone(build, command_line):
+    torn = command_line.target("torn", format="watched", inside="torn")
+    good = command_line.target("good", format="watched")
+    result = build(torn, good, arguments=[*WATCHED, "--layers", 8, "--json"])
+    assert result.code == 6, result.err
+    (failure,) = result.json["failures"]
+    assert (failure["target"], failure["step"]) == ("torn", "layers")
+    assert "it is torn" in failure["message"]
+    (variant,) = result.json["manifest"]["models"][0]["variants"]
+    assert variant["target"] == "good"
 
 
 def test_a_runtime_that_shows_nothing_is_a_problem_of_the_plan(build, command_line):

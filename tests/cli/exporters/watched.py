@@ -1,5 +1,7 @@
 """Writes the linear stand-in for the runtime that shows its values."""
 
+from typing import Literal
+
 import numpy as np
 from safetensors.numpy import save_file
 
@@ -12,7 +14,7 @@ plugin_api = 1
 
 
 class Options(ExportOptions):
-    shows: bool = True
+    inside: Literal["open", "shut", "torn"] = "open"
 
 
 class Watched:
@@ -32,8 +34,8 @@ class Watched:
         path, record = context.output / "model.watched", context.output / "expectation.json"
         weight = np.cos(np.arange(12, dtype=np.float32)).reshape(3, 4)
         bias = np.arange(3, dtype=np.float32) / 4
-        shows = np.array([options.shows], np.uint8)
-        save_file({"weight": weight, "bias": bias, "shows": shows}, path)
+        inside = np.frombuffer(options.inside.encode(), np.uint8)
+        save_file({"weight": weight, "bias": bias, "inside": inside}, path)
         record.write_text(Expectation(weights=()).model_dump_json())
         return Model(form="watched", path=path, sidecars={"expectation": record})
 

@@ -4,7 +4,7 @@ from safetensors.numpy import load_file
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.layers import Observation, ObservedOp, OpProfile, OpTime
-from mobilesdk.errors import UsageError
+from mobilesdk.errors import ArtifactInvalid, UsageError
 
 plugin_api = 1
 
@@ -35,8 +35,11 @@ class Watched:
 
     def observe(self, path, contract, threads):
         content = load_file(path)
-        if not content.get("shows", [1])[0]:
+        inside = bytes(content.get("inside", b""))
+        if inside == b"shut":
             raise UsageError("it is shut")
+        if inside == b"torn":
+            raise ArtifactInvalid("it is torn")
         return Watch(content)
 
     def profile(self, path, run_count, threads):
