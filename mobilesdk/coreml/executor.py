@@ -26,7 +26,7 @@ from mobilesdk.coreml.precision import Precision, hand_out
 from mobilesdk.coreml.program import NamedType, Operation, TensorType, ValueType
 from mobilesdk.coreml.run_limits import RunLimits
 from mobilesdk.coreml.scan import ios_version, scan
-from mobilesdk.errors import UnknownName, UnsupportedProgram
+from mobilesdk.errors import ArtifactInvalid, UnknownName, UnsupportedProgram
 
 # Called with the type and the name of an operation, the name of its result, and the result.
 Trace = Callable[[str, str, str, NDArray[Any]], None]
@@ -149,7 +149,7 @@ class Executable:
             raise UnsupportedProgram(
                 f"The results of {self.function!r} cannot be known: {'; '.join(self.unverifiable)}."
             )
-        given = self._given.read(inputs, states or {})
+        given = self._given.read(inputs, {} if states is None else states)
         run = compiled.new_run(self.limits.operations, self._memory, observe)
         try:
             with torch.inference_mode():
@@ -170,8 +170,10 @@ class Executable:
         self._memory.keep(self._given.state_bytes)
 
     def _handed_out(self, name: str, value: Any) -> Any:
-        if not isinstance(value, Tensor):
+        if isinstance(value, (str, dict)):
             return value
+        if not isinstance(value, Tensor):
+            raise ArtifactInvalid(f"The output {name!r} is a {type(value).__name__}.")
         array = self._array(name, value)
         feature = self._pictures.get(name)
         return array if feature is None else pixels(array, feature)

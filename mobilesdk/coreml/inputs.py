@@ -168,7 +168,12 @@ def _told(of: TensorType) -> str:
     return f"{of.element}{list(of.shape or ())}"
 
 
-def _same_names(what: str, given: Mapping[str, Any], wanted: Iterable[str]) -> None:
+def _same_names(what: str, given: object, wanted: Iterable[str]) -> None:
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"Wrong {what}: an object of the type {type(given).__name__}.",
+            hint=f"give a dictionary with the names {sorted(wanted)}.",
+        )
     missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     if missing or unknown:
         raise UsageError(

@@ -272,6 +272,7 @@ def test_scalars_come_as_core_ml_passes_them(tmp_path: Path) -> None:
     ("inputs", "message"),
     [
         ({}, "missing"),
+        (np.zeros(2), "an object of the type ndarray"),
         ({"x": np.zeros(2), "z": np.zeros(2)}, "unknown"),
         ({"x": np.zeros(3)}, "shape"),
         ({"x": np.array(["a", "b"])}, "type"),

@@ -48,6 +48,11 @@ def test_only_states_are_states(tmp_path: Path, given: Any) -> None:
     assert "new_states()" in caught.value.hint
 
 
+def test_states_are_given_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Wrong states: an object of the type ndarray"):
+        load(counting(tmp_path)).predict(X, states=np.zeros(1))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("other", [("float32", (3,)), ("float16", (1,))])
 def test_states_of_another_model_are_refused(tmp_path: Path, other: Typed) -> None:
     states = load(write(tmp_path / "other", counter(other))).new_states()
@@ -68,6 +73,14 @@ def test_a_state_keeps_its_shape(tmp_path: Path) -> None:
     made.body.op("write_state", {}, input="total", data="x")
     model = load(write(tmp_path / "m", made))
     with pytest.raises(ArtifactInvalid, match=r"\[1\] for a state of torch.float32 \[2\]"):
+        model.predict(X, states=model.new_states())
+
+
+def test_a_state_is_no_output(tmp_path: Path) -> None:
+    made = counter()
+    made.body.outputs = ("total",)
+    model = load(write(tmp_path / "m", made))
+    with pytest.raises(ArtifactInvalid, match="The output 'total' is a State"):
         model.predict(X, states=model.new_states())
 
 

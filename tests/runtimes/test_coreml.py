@@ -53,6 +53,13 @@ def test_findings_name_the_operation_that_overflowed(tmp_path: Path) -> None:
     assert finding.startswith("square y: 1 of 2 values are not finite")
 
 
+def test_an_infinite_mask_is_no_finding(tmp_path: Path) -> None:
+    mask = np.array([0, -np.inf], np.float32)
+    session = PLUGIN.load(package(tmp_path, "add", y=mask), CONTRACT, 1)
+    assert_array_equal(session.run({"x": np.array([2, 3], np.float32)})["y"], [2, -np.inf])
+    assert session.findings() == ()
+
+
 def test_types_are_those_of_the_contract(tmp_path: Path) -> None:
     made = Function({"x": (WHOLE, (2,))}, ("y",))
     made.body.op("identity", {"y": (WHOLE, (2,))}, x="x")
