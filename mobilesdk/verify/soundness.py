@@ -18,7 +18,7 @@ _OVERFLOW_HINT = (
 )
 _BUILD_HINT = "build it again from the model that the contract belongs to."
 _IMAGE_HINT = (
-    "state the input as ImageInput, with the mean and std that the package applies to the pixels; "
+    "state an input as ImageInput, with the mean and std that the package applies to the pixels; "
     "or convert the model again, with arrays (ct.TensorType) in place of images."
 )
 _STORED_AS = {

@@ -109,6 +109,13 @@ def test_an_image_stands_for_an_input_that_is_prepared_from_one(
     assert "ImageInput" in refused.value.hint
 
 
+def test_an_image_as_an_output_is_refused():
+    picture = TensorInfo(name="scores", shape=(1, 5, 3), dtype="uint8", color_layout="rgb")
+    with pytest.raises(ArtifactInvalid, match="is an image") as refused:
+        enforce_contract(info(outputs=(picture,)), CONTRACT)
+    assert "arrays (ct.TensorType) in place of images" in refused.value.hint
+
+
 CLASSES = ("a", "b", "c", "d", "e")
 
 
