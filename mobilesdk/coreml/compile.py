@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobilesdk.coreml.constexpr import is_constant
+from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.faults import FAULTS, refusal
-from mobilesdk.coreml.interpret import Argument, CompiledBlock, Observer, Run, Source, Step
+from mobilesdk.coreml.interpret import Argument, Check, CompiledBlock, Observer, Run, Source, Step
 from mobilesdk.coreml.literals import Literals
 from mobilesdk.coreml.live_memory import LiveMemory
 from mobilesdk.coreml.ops.arguments import AS_IS, MAY_BE_LARGE
 from mobilesdk.coreml.ops.registry import BLOCK_SIZE, LIMIT, RESULTS, Op, find, find_blocked
 from mobilesdk.coreml.precision import Precision
 from mobilesdk.coreml.program import Block, Function, NamedType, Operation, TensorType, Value
-from mobilesdk.coreml.results import ValueCheck, check_declared
+from mobilesdk.coreml.results import Unchecked, ValueCheck, check_declared
 from mobilesdk.errors import ArtifactInvalid, FileRejected
 
 Scope = dict[str, int]
@@ -117,12 +118,13 @@ class _Compiler:
         )
         return step
 
-    def _check(self, operation: Operation, meaning: Op, output: NamedType) -> ValueCheck:
-        if isinstance(output.type, TensorType):
-            where = f"{operation.type} {operation.name}"
-            check_declared(where, output.type, self._max_elements)
+    def _check(self, operation: Operation, meaning: Op, output: NamedType) -> Check:
+        of = output.type
+        if not isinstance(of, TensorType) or of.element is ElementType.STRING:
+            return Unchecked(output.name)
+        check_declared(f"{operation.type} {operation.name}", of, self._max_elements)
         exact = meaning.kind != "float"
-        return ValueCheck(output, self._precision, self._max_elements, exact=exact)
+        return ValueCheck(output.name, of, self._precision, self._max_elements, exact=exact)
 
     def _meaning(self, operation: Operation) -> Op:
         meaning = find(operation.type, self._ios)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -70,12 +69,7 @@ class Inputs:
         )
         described = {item.name: item for item in features}
         self._readers = {
-            item.name: _ArrayReader(
-                numbers(item.name, item.type),
-                described.get(item.name),
-                precision,
-                ValueCheck(item, precision, limits.elements, exact=True, what="input"),
-            )
+            item.name: _ArrayReader(item, described.get(item.name), precision, limits.elements)
             for item in self.arrays
         }
 
@@ -97,7 +91,7 @@ class Inputs:
         return [
             self._state(name, states[name])
             if name in self.states
-            else self._readers[name].read(name, inputs[name])
+            else self._readers[name].read(inputs[name])
             for name in self._names
         ]
 
@@ -116,36 +110,40 @@ class Inputs:
         )
 
 
-@dataclass(frozen=True)
 class _ArrayReader:
     """How one array is read."""
 
-    declared: TensorType
-    feature: Feature | None
-    precision: Precision
-    check: ValueCheck
+    def __init__(
+        self, named: NamedType, feature: Feature | None, precision: Precision, max_elements: int
+    ) -> None:
+        of = numbers(named.name, named.type)
+        self.name, self.declared, self.feature = named.name, of, feature
+        self.rounds = of.element is ElementType.FLOAT16 and precision.rounds
+        self.check = ValueCheck(self.name, of, precision, max_elements, exact=True, what="input")
 
-    def read(self, name: str, given: Any) -> Tensor:
+    def read(self, given: Any) -> Tensor:
         element = self.declared.element
-        array = self._shaped(name, np.asarray(given))
-        value = _converted(name, array, element)
-        if element is ElementType.FLOAT16 and self.precision.rounds:
+        array = self._shaped(np.asarray(given))
+        value = _converted(self.name, array, element)
+        if self.rounds:
             value = round_float16(value)
         if not is_finite(value) and np.isfinite(array).all():
-            raise UsageError(f"Wrong input: {name!r} has values beyond the range of {element}.")
+            raise UsageError(
+                f"Wrong input: {self.name!r} has values beyond the range of {element}."
+            )
         try:
             checked: Tensor = self.check(value)
         except ValueError as error:
             raise UsageError(f"Wrong input: {error}.") from error
         return checked
 
-    def _shaped(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+    def _shaped(self, array: NDArray[Any]) -> NDArray[Any]:
         feature = self.feature
         if feature is not None and feature.color_layout is not None:
             array = planes(array, feature)
         elif feature is not None and not allows(feature, array.shape):
             raise UsageError(
-                f"Wrong input: {name!r} has the shape {list(array.shape)}.",
+                f"Wrong input: {self.name!r} has the shape {list(array.shape)}.",
                 hint=f"the model takes {feature.flexibility or list(feature.shape)}.",
             )
         if self.declared.shape == () and array.shape == (1,):  # how Core ML passes a scalar

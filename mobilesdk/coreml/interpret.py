@@ -13,13 +13,14 @@ from mobilesdk.coreml.live_memory import LiveMemory
 from mobilesdk.coreml.non_finite import NonFinite, found_in, is_finite
 from mobilesdk.coreml.ops.arguments import Converter
 from mobilesdk.coreml.program import Operation
-from mobilesdk.coreml.results import ValueCheck, is_owned
+from mobilesdk.coreml.results import Unchecked, ValueCheck, is_owned
 from mobilesdk.errors import LimitExceeded
 
 # Called with the operation, the name of the result and its value as carried.
 Observer = Callable[[Operation, str, Any], None]
 # Where a value comes from: a slot of the run, or a constant.
 Source = int | Callable[[], Any]
+Check = ValueCheck | Unchecked
 
 
 @dataclass
@@ -126,7 +127,7 @@ class Step:
     direct: list[tuple[str, int]] = field(default_factory=list)
     converted: list[Argument] = field(default_factory=list)
     blocks: tuple[CompiledBlock, ...] = ()
-    outputs: tuple[tuple[int, ValueCheck], ...] = ()
+    outputs: tuple[tuple[int, Check], ...] = ()
     spent: tuple[int, ...] = ()
     unread: tuple[int, ...] = ()
 

@@ -13,7 +13,7 @@ from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.faults import HIGHER_LIMITS_HINT
 from mobilesdk.coreml.ops.room import check_room
 from mobilesdk.coreml.precision import Precision, carrier, round_float16, round_float16_in_place
-from mobilesdk.coreml.program import NamedType, TensorType
+from mobilesdk.coreml.program import TensorType
 from mobilesdk.errors import LimitExceeded
 
 _LARGE = 1 << 14  # elements; below, looking costs more than a copy
@@ -58,12 +58,28 @@ def is_owned(value: Any, others: Iterable[Any]) -> bool:
     return True
 
 
+class Unchecked:
+    """A value that is no tensor of numbers, a list or a text, say; what takes it checks it."""
+
+    is_float = False
+
+    def __init__(self, name: str) -> None:
+        """Take its name."""
+        self.name = name
+
+    def __call__(self, value: Any, *, owned: bool = False) -> Any:
+        """Give the value as it is."""
+        del owned
+        return value
+
+
 class ValueCheck:
-    """Check of one value: its shape, free axes left out, and its type; and its rounding."""
+    """Check of one tensor: its shape, free axes left out, and its type; and its rounding."""
 
     def __init__(
         self,
-        declared: NamedType,
+        name: str,
+        declared: TensorType,
         precision: Precision,
         max_elements: int,
         *,
@@ -73,20 +89,17 @@ class ValueCheck:
         """Prepare the check.
 
         Args:
-            declared: The value as declared.
+            name: Of the value.
+            declared: Its type; of numbers.
             precision: Of the run.
             max_elements: Of a value whose shape is declared with free axes.
             exact: Whether it needs no rounding.
             what: What messages call it.
         """
-        self.name = declared.name
+        element, shape = declared.element, declared.shape
+        self.name = name
+        self.is_float = element.is_float
         self._what = what
-        self._tensor = declared.type if isinstance(declared.type, TensorType) else None
-        self.is_float = self._tensor is not None and self._tensor.element.is_float
-        if self._tensor is None or self._tensor.element is ElementType.STRING:
-            self._tensor = None
-            return
-        element, shape = self._tensor.element, self._tensor.shape
         self._element = element
         self._max_elements = max_elements
         self._carrier = carrier(element)
@@ -105,8 +118,6 @@ class ValueCheck:
             ValueError: It is not as declared.
             TooLarge: It has more elements than the limit.
         """
-        if self._tensor is None:
-            return value
         if not isinstance(value, Tensor):
             raise ValueError(f"the {self._what} {self.name} is no tensor")
         if value.shape != self._static:
