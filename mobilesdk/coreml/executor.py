@@ -32,6 +32,10 @@ from mobilesdk.errors import ArtifactInvalid, UnknownName, UnsupportedProgram
 Trace = Callable[[str, str, str, NDArray[Any]], None]
 
 
+class _TraceFailed(Exception):
+    """A trace raised its cause; not to be taken for a fault of the operation around it."""
+
+
 class Executable:
     """A function of a package, ready to run on this machine's CPU.
 
@@ -109,7 +113,7 @@ class Executable:
                 an integer; an image is an array of uint8 [height, width, 3] in RGB order or
                 [height, width] if it is grayscale.
             states: From `new_states`; needed if the function has states; changed by the run.
-            trace: Called with every result.
+            trace: Called with every result; what it raises ends the run.
 
         Returns:
             By name: arrays of the declared types (float32 for float16 in the precision
@@ -156,6 +160,8 @@ class Executable:
                 return compiled.block.run(run, given)
         except TooLarge as error:
             raise refusal("The inputs", error) from error
+        except _TraceFailed as failed:
+            raise failed.__cause__ or failed from None
         finally:
             self.non_finite = (*self._literals.non_finite, *run.non_finite.values())
             self._memory.forget_run()
@@ -184,8 +190,13 @@ class Executable:
 
     def _observer(self, trace: Trace) -> Observer:
         def observe(operation: Operation, name: str, value: Any) -> None:
-            if isinstance(value, Tensor):
-                trace(operation.type, operation.name, name, self._array(name, value))
+            if not isinstance(value, Tensor):
+                return
+            array = self._array(name, value)
+            try:
+                trace(operation.type, operation.name, name, array)
+            except Exception as error:
+                raise _TraceFailed from error
 
         return observe
 

@@ -335,6 +335,19 @@ def test_trace_sees_every_result_in_its_declared_type(tmp_path: Path) -> None:
     assert seen == [("relu", "a", HALF), ("greater", "b", "bool"), ("select", "y", HALF)]
 
 
+def test_what_a_trace_raises_is_no_fault_of_the_package(tmp_path: Path) -> None:
+    made = function()
+    inner = Block(outputs=("t",))
+    inner.op("relu", {"t": (HALF, (2,))}, x="x")
+    made.body.op("cond", {"y": (HALF, (2,))}, (inner, inner), pred=np.bool_(True))
+
+    def trace(_type: str, _operation: str, _name: str, _value: np.ndarray) -> None:
+        raise ValueError("of the trace")
+
+    with pytest.raises(ValueError, match="of the trace"):
+        load(write(tmp_path / "m", made)).predict({"x": np.ones(2, np.float16)}, trace=trace)
+
+
 def test_runs_leave_the_inputs_and_each_other_alone(tmp_path: Path) -> None:
     made = function(SINGLE)
     made.body.op("identity", {"y": (SINGLE, (2,))}, x="x")
