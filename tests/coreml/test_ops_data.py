@@ -69,6 +69,15 @@ def test_suppression_since_ios17_has_boxes_last() -> None:
 # Indices
 
 
+@pytest.mark.parametrize("ios", [15, 17])
+def test_gather_takes_one_element_of_a_vector(ios: int) -> None:
+    assert_close(call("gather", ios=ios, x=tensor(1, 2, 3), indices=whole(1)[0]), tensor(2)[0])
+
+
+def test_a_scalar_is_tiled_along_no_axis() -> None:
+    assert_close(call("tile", x=tensor(2)[0], reps=()), tensor(2)[0])
+
+
 def test_gather_takes_batches_together() -> None:
     x = torch.randn(2, 3, 4, 5)
     index = whole([[0, 1], [4, 2], [3, 3]], [[1, 0], [2, 2], [4, 1]])

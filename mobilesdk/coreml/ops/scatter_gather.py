@@ -108,7 +108,7 @@ def _gathered(x: Tensor, index: Tensor, axis: int, batch_dims: int, max_elements
     check_room((*index.shape, *kept), max_elements)
     if batch_dims == 0:
         taken = x.index_select(axis, index.reshape(-1))
-        return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+        return taken.reshape((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
     rows = x.movedim(axis, batch_dims).flatten(0, batch_dims - 1)
     row_index = index.flatten(0, batch_dims - 1)
     taken = rows[_counting(row_index), row_index].unflatten(0, x.shape[:batch_dims])

@@ -60,7 +60,7 @@ def shape(*, x: Tensor) -> Tensor:
 def tile(*, x: Tensor, reps: Ints, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Repeat along each axis."""
     check_room([x.numel(), *reps], max_elements)
-    return x.repeat(*reps)
+    return x.repeat(reps)
 
 
 @op("fill", kind="move")
