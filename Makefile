@@ -45,6 +45,7 @@ check: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/build_time.py
+	$(BIN)/python benchmarks/executor_speed.py
 
 schemas: .venv/.installed
 	$(BIN)/python -m mobilesdk.targets

@@ -4,7 +4,8 @@
 
 Each model is prepared (batch norms folded) and converted to a float16 package once; FOLDER keeps
 both. Every figure comes from a process of its own with one thread; the median processor time
-counts; the precisions of the executor run in turn. Loading, and the first run, which decodes the
+counts; the precisions of the executor run in turn, once with the settings of the process as they
+are and once with ``low_memory``. Loading, and the first run, which decodes the
 weights, stand apart. Memory is the peak of loading with ``low_memory`` and running a package as a
 multiple of the weights in float32, of the executor and of torch (with its weights); the program is
 run once before, so that code and kernels of torch count for neither. Where an allocator puts
@@ -66,7 +67,7 @@ def convert(name: str, folder: Path) -> None:
     model.save(str(folder / "model.mlpackage"))
 
 
-def measure(name: str, folder: Path) -> dict[str, Any]:
+def measure(name: str, folder: Path, *, low_memory: bool = False) -> dict[str, Any]:
     """Give load, first run and median run in seconds, by precision."""
     from mobilesdk.coreml import load
     from mobilesdk.graph.program import graph_module, load_program
@@ -79,7 +80,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {"load": {}, "first": {}}
     for precision in SPEED_LIMITS:
         started = time.process_time()
-        model = load(folder / "model.mlpackage", precision=precision)
+        model = load(folder / "model.mlpackage", precision=precision, low_memory=low_memory)
         loaded = time.process_time()
         given = dict(zip(model.input_names, (item.numpy() for item in inputs), strict=True))
         model.predict(given)
@@ -87,6 +88,11 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         figures["first"][precision] = time.process_time() - loaded
         runs[precision] = lambda model=model, given=given: model.predict(given)
     return figures | {"run": plain | interleaved(runs)}
+
+
+def measure_low_memory(name: str, folder: Path) -> dict[str, Any]:
+    """Give the same with the settings that the memory below is measured with."""
+    return measure(name, folder, low_memory=True)
 
 
 def interleaved(runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
@@ -154,7 +160,10 @@ def status_kib(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
-PARTS = {part.__name__: part for part in (convert, measure, memory, torch_memory, weight_bytes)}
+PARTS = {
+    part.__name__: part
+    for part in (convert, measure, measure_low_memory, memory, torch_memory, weight_bytes)
+}
 
 
 def apart(part: str, name: str, folder: Path) -> Any:
@@ -177,15 +186,16 @@ def main(folder: Path) -> None:
         if not (place / "model.mlpackage").exists():
             place.mkdir(parents=True, exist_ok=True)
             apart("convert", name, place)
-        found = apart("measure", name, place)
-        base = found["run"]["torch"]
-        for precision, limit in SPEED_LIMITS.items():
-            run = found["run"][precision]
-            times = (found["load"][precision], found["first"][precision])
-            table.add_row(
-                name, precision, f"{base * 1e3:.1f}", f"{run * 1e3:.1f}", f"{run / base:.2f}",
-                f"{limit}", *(f"{item * 1e3:.0f}" for item in times),
-            )  # fmt: skip
+        for part, mode in (("measure", ""), ("measure_low_memory", ", low memory")):
+            found = apart(part, name, place)
+            base = found["run"]["torch"]
+            for precision, limit in SPEED_LIMITS.items():
+                run = found["run"][precision]
+                times = (found["load"][precision], found["first"][precision])
+                table.add_row(
+                    name, f"{precision}{mode}", f"{base * 1e3:.1f}", f"{run * 1e3:.1f}",
+                    f"{run / base:.2f}", f"{limit}", *(f"{item * 1e3:.0f}" for item in times),
+                )  # fmt: skip
         weights = apart("weight_bytes", name, place)
         for what, part in (("peak / weights", "memory"), ("torch's peak", "torch_memory")):
             peaks = [apart(part, name, place) / weights for _ in range(MEMORY_PROCESSES)]
