@@ -10,7 +10,13 @@ from rich.table import Table
 from rich.tree import Tree
 
 from mobilesdk.cli.tables import console
-from mobilesdk.core.artifact import ArtifactInfo, ClassifierInfo, FunctionInfo, TensorInfo
+from mobilesdk.core.artifact import (
+    ArtifactInfo,
+    ClassifierInfo,
+    FunctionInfo,
+    TensorInfo,
+    WeightInfo,
+)
 from mobilesdk.units import format_bytes
 
 _SHOWN_OPS = 12
@@ -34,6 +40,8 @@ def print_artifact(path: Path, info: ArtifactInfo) -> None:
     _add_ops(tree, info)
     out.print(tree)
     out.print(_weight_table(info))
+    for reason in info.unverifiable:
+        out.print(f"[yellow]unverifiable:[/] {escape(reason)}")
     for problem in info.problems:
         out.print(f"[red]problem[/] {escape(problem)}")
     for suspicion in info.suspicions:
@@ -91,9 +99,14 @@ def _weight_table(info: ArtifactInfo) -> Table:
             escape(weight.name),
             escape(weight.op),
             "×".join(map(str, weight.shape)),
-            str(weight.scheme),
+            _scheme_text(weight),
             *([escape(", ".join(weight.functions))] if info.function else []),
             str(weight.size_bytes),
             f"{weight.fingerprint.abs_max:.4g}" if weight.finite else "[red]not finite[/]",
         )
     return table
+
+
+def _scheme_text(weight: WeightInfo) -> str:
+    vectors = f" vectors of {weight.vector_size}" if weight.vector_size > 1 else ""
+    return f"{weight.scheme}{vectors}"

@@ -173,6 +173,8 @@ class WeightInfo(Frozen):
         op: Type of the op that takes it, in the words of the format.
         shape: Shape in the order of the artifact.
         scheme: How it is stored.
+        vector_size: Consecutive output channels that one index of a palette stands for; 1 for any
+            other storage.
         size_bytes: Stored bytes with scales, tables and masks.
         finite: Whether every decoded value is finite.
         decoded: Whether its op computes with floats made of it: an op of its own decodes it
@@ -185,6 +187,7 @@ class WeightInfo(Frozen):
     op: str
     shape: tuple[int, ...]
     scheme: WeightScheme
+    vector_size: int = 1
     size_bytes: int
     finite: bool
     decoded: bool = False

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.integer_ops import TAKEN
@@ -57,13 +61,16 @@ def rounded_before_clamp(wiring: Wiring) -> Iterator[str]:
         held, kept = _held(wiring, dequantize), _kept_by_all(wiring, users)
         if held is None or kept is None:
             continue
-        step = (held[1] - held[0]) / 255
-        if held[0] < kept[0] - 2 * step or held[1] > kept[1] + 2 * step:
+        low, high = held
+        cut = np.maximum(kept[0] - low, high - kept[1]) - 2 * (high - low) / 255
+        worst = int(np.argmax(cut))
+        if cut[worst] > 0:
             clamps = list(dict.fromkeys(user.type for user in users))
+            channel = f" in channel {worst} of {cut.size}" if cut.size > 1 else ""
             yield (
-                f"{source.name} ({source.type}): rounded over {held[0]:.4g}…{held[1]:.4g} before "
-                f"{' and '.join(clamps)} {'cuts' if len(clamps) == 1 else 'cut'} it to "
-                f"{kept[0]:.4g}…{kept[1]:.4g}."
+                f"{source.name} ({source.type}): rounded over {low[worst]:.4g}…{high[worst]:.4g}"
+                f"{channel} before {' and '.join(clamps)} {'cuts' if len(clamps) == 1 else 'cut'} "
+                f"it to {kept[0]:.4g}…{kept[1]:.4g}."
             )
 
 
@@ -78,14 +85,15 @@ def _rounded_op(wiring: Wiring, dequantize: Operation) -> Operation | None:
     return None
 
 
-def _held(wiring: Wiring, dequantize: Operation) -> tuple[float, float] | None:
-    """Give the range that the integers before a ``dequantize`` can hold."""
-    scale = wiring.number(dequantize, "scale")
-    zero = wiring.number(dequantize, "zero_point") or 0.0
+def _held(wiring: Wiring, dequantize: Operation) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Give the range that the integers before a ``dequantize`` can hold, for each scale."""
+    scale = wiring.numbers(dequantize, "scale")
+    zero = wiring.numbers(dequantize, "zero_point")
+    zero = np.zeros(1) if zero is None else zero
     (name,) = names(dequantize, ("input",))
     declared = wiring.types.get(name)
     levels = _LEVELS.get(declared.element) if isinstance(declared, TensorType) else None
-    if scale is None or levels is None:
+    if scale is None or levels is None or zero.size not in (1, scale.size):
         return None
     return (levels[0] - zero) * scale, (levels[1] - zero) * scale
 

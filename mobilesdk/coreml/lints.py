@@ -18,7 +18,13 @@ from mobilesdk.coreml.scale_lints import (
     values_at_risk,
     values_without_scale,
 )
-from mobilesdk.coreml.storage_lints import compressed_operands, larger_than_dense, skipped_weights
+from mobilesdk.coreml.small_values import vanished_weights
+from mobilesdk.coreml.storage_lints import (
+    compressed_operands,
+    larger_than_dense,
+    masked_in_vain,
+    skipped_weights,
+)
 from mobilesdk.coreml.wiring import Wiring
 
 
@@ -47,6 +53,7 @@ def lint(package: Package, function: Function) -> Findings:
     return Findings(
         problems=(
             *larger_than_dense(wiring),
+            *masked_in_vain(wiring),
             *compressed_operands(wiring),
             *values_without_scale(wiring),
             *scales_per_input_channel(wiring),
@@ -54,6 +61,10 @@ def lint(package: Package, function: Function) -> Findings:
             *rounded_before_clamp(wiring),
             *ids_through_float16(wiring),
         ),
-        suspicions=(*skipped_weights(wiring), *values_at_risk(wiring)),
+        suspicions=(
+            *skipped_weights(wiring),
+            *values_at_risk(wiring),
+            *vanished_weights(wiring),
+        ),
         remarks=(*scales_near_zero(wiring), *infinite_by_design(wiring)),
     )

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from mobilesdk.coreml.constexpr import decode, is_constexpr
 from mobilesdk.coreml.program import Operation
+from mobilesdk.coreml.small_values import NOTICED, SMALLEST_NORMAL, norm
 from mobilesdk.coreml.storage_lints import SMALL, output_axis
 from mobilesdk.coreml.weights import Use
 from mobilesdk.coreml.wiring import Wiring
 from mobilesdk.errors import FileRejected
 
-_SMALLEST_NORMAL = 2.0**-14  # of float16
 _ROUNDED_TO_ZERO = 2.0**-25  # half of the smallest number of float16
-_NOTICED = 0.01
-"""Share of a weight, by root mean square, below which nobody notices its loss: 40 dB."""
 _TABLES = frozenset({"constexpr_lut_to_dense", "constexpr_lut_to_sparse"})
 _DIVIDED = frozenset({"conv", "conv_transpose", "linear", "matmul"})
 
@@ -35,8 +33,8 @@ def values_without_scale(wiring: Wiring) -> Iterator[str]:
         if codes is None or not np.any(codes):
             continue
         values = _decoded(wiring, operation, scales)
-        lost = _norm(codes) * (_ROUNDED_TO_ZERO if scales.dtype == np.float16 else 1.0)
-        if values is not None and lost > _NOTICED * np.hypot(lost, _norm(values)):
+        lost = norm(codes) * (_ROUNDED_TO_ZERO if scales.dtype == np.float16 else 1.0)
+        if values is not None and lost > NOTICED * np.hypot(lost, norm(values)):
             yield (
                 f"{use.name} ({use.operation.type}): {np.count_nonzero(codes)} of {codes.size} "
                 "values are lost, because their scale is zero."
@@ -62,8 +60,8 @@ def values_at_risk(wiring: Wiring) -> Iterator[str]:
             lost = _decoded(wiring, operation, np.where(tiny, scales, np.zeros_like(scales)))
             if values is None or lost is None:
                 continue
-            share = _norm(lost) / max(_norm(values), 1e-300)
-            if share > _NOTICED:
+            share = norm(lost) / max(norm(values), 1e-300)
+            if share > NOTICED:
                 yield (
                     f"{use.name} ({use.operation.type}): {np.count_nonzero(tiny)} of {scales.size} "
                     "scales lie below the normal range of float16; a device that takes them for "
@@ -149,7 +147,7 @@ def _scaled(wiring: Wiring) -> Iterator[tuple[Use, Operation, NDArray[Any]]]:
 
 
 def _is_tiny(scales: NDArray[Any]) -> NDArray[Any]:
-    near_zero: NDArray[Any] = (scales != 0) & (np.abs(scales) < _SMALLEST_NORMAL)
+    near_zero: NDArray[Any] = (scales != 0) & (np.abs(scales) < SMALLEST_NORMAL)
     return near_zero if scales.dtype == np.float16 else np.zeros(scales.shape, bool)
 
 
@@ -162,7 +160,3 @@ def _decoded(wiring: Wiring, operation: Operation, scales: NDArray[Any]) -> NDAr
         return decode(operation.type, arguments | {"scale": scales})[-1]
     except FileRejected:
         return None
-
-
-def _norm(values: NDArray[Any]) -> float:
-    return float(np.linalg.norm(values.astype(np.float64)))

@@ -56,6 +56,23 @@ def describe(
     return scheme.model_copy(update={"sparsity": share})
 
 
+def vector_size(constants: Constants, name: str) -> int:
+    """Give the elements that one index of a palette stands for; 1 for any other storage.
+
+    Args:
+        constants: Of the function.
+        name: Of the constant; it can be decoded.
+
+    Raises:
+        UndescribedStorage: A palette has no table.
+    """
+    for operation in constants.chain(name):
+        if operation.type in _PALETTE:
+            table = _needed(constants, operation, "lut")
+            return table.shape[-1] if table.ndim > 1 else 1
+    return 1
+
+
 def _describe_dense(
     constants: Constants,
     name: str,

@@ -16,6 +16,7 @@ SMALL = 2048
 """Constants with fewer elements are left alone: nobody gains or loses by how they are stored."""
 
 _NAMED = 5
+_KEPT_IN_VAIN = 0.99
 _ARITHMETIC = frozenset(
     {"add", "sub", "mul", "real_div", "floor_div", "maximum", "minimum", "pow", "select", "concat"}
 )
@@ -24,14 +25,37 @@ _ARITHMETIC = frozenset(
 def larger_than_dense(wiring: Wiring) -> Iterator[str]:
     """Pruning that zeroed nothing keeps all values and adds a mask; tables can outgrow indices."""
     for use in filter(wiring.is_compressed, wiring.uses):
-        shape = wiring.shape(use)
-        dense = packed_size(wiring.constants.declared(use.name).element, prod(shape))
-        stored = wiring.constants.stored_bytes(use.name)
-        if prod(shape) >= SMALL and stored > dense:
+        dense, stored = _dense_bytes(wiring, use), wiring.constants.stored_bytes(use.name)
+        if prod(wiring.shape(use)) >= SMALL and stored > dense:
             yield (
                 f"{use.name} ({use.operation.type}): compressed to {stored} bytes, "
                 f"more than the {dense} that it takes uncompressed."
             )
+
+
+def masked_in_vain(wiring: Wiring) -> Iterator[str]:
+    """Pruning that zeroed nothing, before quantization: smaller than dense, and not sparse."""
+    for use in filter(wiring.is_compressed, wiring.uses):
+        size, kept = prod(wiring.shape(use)), _kept(wiring, use)
+        outgrown = wiring.constants.stored_bytes(use.name) > _dense_bytes(wiring, use)
+        if size >= SMALL and kept is not None and kept > _KEPT_IN_VAIN * size and not outgrown:
+            yield (
+                f"{use.name} ({use.operation.type}): stored as sparse, but its mask keeps {kept} "
+                f"of {size} values."
+            )
+
+
+def _dense_bytes(wiring: Wiring, use: Use) -> int:
+    return packed_size(wiring.constants.declared(use.name).element, prod(wiring.shape(use)))
+
+
+def _kept(wiring: Wiring, use: Use) -> int | None:
+    """Give the number of values that the mask of a sparse constant keeps; None if it has none."""
+    outermost = wiring.constants.operation(use.name)
+    if outermost.type != "constexpr_sparse_to_dense":
+        return None
+    values = wiring.argument(outermost, "nonzero_data")
+    return None if values is None else values.size
 
 
 def compressed_operands(wiring: Wiring) -> Iterator[str]:
@@ -45,9 +69,12 @@ def compressed_operands(wiring: Wiring) -> Iterator[str]:
 
 
 def skipped_weights(wiring: Wiring) -> Iterator[str]:
-    """Quantizers skip a weight whose channels do not divide by the block or the group."""
-    for what, count_axis in (("blocks", _block_axis), ("groups", output_axis)):
-        sizes = _sizes(wiring, count_axis)
+    """Quantizers skip a weight whose channels do not divide by block, group or vector."""
+    for what, count_axis, sizes in (
+        ("blocks", _block_axis, _sizes(wiring, _block_axis)),
+        ("groups", output_axis, _sizes(wiring, output_axis)),
+        ("vectors", output_axis, _vector_sizes(wiring)),
+    ):
         skipped = [
             use
             for use in wiring.uses
@@ -93,6 +120,14 @@ def _sizes(wiring: Wiring, count_axis: Callable[[Use, Constants], int | None]) -
         if axis is not None and counts is not None and 1 < counts[axis] < size:
             found.add(size // counts[axis])
     return frozenset(found)
+
+
+def _vector_sizes(wiring: Wiring) -> frozenset[int]:
+    """Give the numbers of output channels that one index of a palette stands for."""
+    compressed = filter(wiring.is_compressed, wiring.uses)
+    chains = (wiring.constants.chain(use.name) for use in compressed)
+    tables = [_argument_shape(wiring, item, "lut") for chain in chains for item in chain]
+    return frozenset(shape[-1] for shape in tables if shape and len(shape) > 1 and shape[-1] > 1)
 
 
 def _counts(wiring: Wiring, use: Use) -> tuple[int, ...] | None:

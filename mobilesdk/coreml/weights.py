@@ -16,7 +16,7 @@ from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.infinities import may_be_infinite
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function, Operation
-from mobilesdk.coreml.storage import UndescribedStorage, describe
+from mobilesdk.coreml.storage import UndescribedStorage, describe, vector_size
 from mobilesdk.errors import FileRejected
 from mobilesdk.numerics.fingerprint import fingerprint
 
@@ -111,6 +111,7 @@ def _weight(use: Use, values: NDArray[Any], constants: Constants) -> WeightInfo:
         op=use.operation.type,
         shape=values.shape,
         scheme=describe(constants, use.name, channel_axis(use, constants), values),
+        vector_size=vector_size(constants, use.name),
         size_bytes=constants.stored_bytes(use.name),
         finite=bool(np.isfinite(values).all()),
         fingerprint=fingerprint(values),

@@ -63,6 +63,11 @@ class Wiring:
 
     def number(self, operation: Operation, parameter: str) -> float | None:
         """Give an argument that is one constant number; None if it is something else."""
+        values = self.numbers(operation, parameter)
+        return float(values[0]) if values is not None and values.size == 1 else None
+
+    def numbers(self, operation: Operation, parameter: str) -> NDArray[np.float64] | None:
+        """Give the constant numbers of an argument as a vector; None if it has none."""
         bindings = operation.inputs.get(parameter, ())
         if len(bindings) != 1:
             return None
@@ -73,8 +78,9 @@ class Wiring:
             values = self.constants.read(binding)
         else:
             return None
-        whole = isinstance(values, np.ndarray) and values.size == 1 and values.dtype.kind in "iuf"
-        return float(values.item()) if whole else None
+        if not isinstance(values, np.ndarray) or not values.size or values.dtype.kind not in "iuf":
+            return None
+        return values.astype(np.float64).ravel()
 
 
 def names(operation: Operation, parameters: tuple[str, ...]) -> list[str]:

@@ -196,3 +196,32 @@ def test_every_way_to_look_up_ids_is_checked(
 ) -> None:
     problems = looked_up(tmp_path, kind, "float16", shape=shape).problems
     assert any("there are 3000 rows" in item for item in problems) == fault
+
+
+@pytest.mark.parametrize(
+    ("tiny", "words"),
+    [
+        (np.full(LARGE, 2.0**-15), "4096 of 4096 values lie below the normal range of float16"),
+        (np.where(np.arange(64) < 63, 2.0**-15, 2.0**-8), "loses 6.19 % of the weight"),
+        (np.where(np.arange(64) < 63, 2.0**-15, 1.0), ""),
+        (np.zeros(LARGE), "all 4096 values are zero"),
+        (np.zeros(SMALL), "all 64 values are zero"),
+        (np.full(LARGE, 2.0**-14), ""),
+    ],
+)
+def test_a_weight_that_float16_hardly_holds_is_suspect(
+    tiny: Any, words: str, tmp_path: Path
+) -> None:
+    builder = Builder()
+    builder.constant("w", np.broadcast_to(tiny, tiny.shape if tiny.ndim > 1 else LARGE), "float16")
+    builder.consume("w")
+    suspicions = inspect(builder, tmp_path).suspicions
+    assert (words in suspicions[0]) if words else suspicions == ()
+
+
+@pytest.mark.parametrize("op", ["add", "mul"])
+def test_a_constant_of_zeros_that_is_no_weight_is_no_fault(op: str, tmp_path: Path) -> None:
+    builder = Builder()
+    builder.constant("b", np.zeros(LARGE), "float16")
+    builder.consume("b", op, "y")
+    assert inspect(builder, tmp_path).suspicions == ()

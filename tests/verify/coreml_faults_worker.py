@@ -21,6 +21,7 @@ from tests.verify.coreml_faults_net import Net
 ct = import_coremltools()
 
 import coremltools.optimize.coreml as cto  # noqa: E402  after what it clashes with is hidden
+from coremltools.converters.mil.mil import Builder as mb  # noqa: E402
 from coremltools.optimize.coreml.experimental import _model_debugger  # noqa: E402
 
 
@@ -59,15 +60,15 @@ def convert(module: nn.Module, inputs: tuple[Tensor, ...], target: Any = ct.targ
     return ct.convert(program, minimum_deployment_target=target, skip_model_load=True)
 
 
-def linear(model: Any, *kept: str, **fields: Any) -> Any:
+def linear(model: Any, *kept: str, joint: bool = False, **fields: Any) -> Any:
     config = cto.OptimizationConfig(cto.OpLinearQuantizerConfig(**fields))
     for name in kept:
         config.set_op_name(name, None)
-    return cto.linear_quantize_weights(model, config)
+    return cto.linear_quantize_weights(model, config, joint_compression=joint)
 
 
-def palettize(model: Any, *kept: str, **fields: Any) -> Any:
-    config = cto.OptimizationConfig(cto.OpPalettizerConfig(mode="uniform", **fields))
+def palettize(model: Any, *kept: str, mode: str = "uniform", **fields: Any) -> Any:
+    config = cto.OptimizationConfig(cto.OpPalettizerConfig(mode=mode, **fields))
     for name in kept:
         config.set_op_name(name, None)
     return cto.palettize_weights(model, config)
@@ -78,6 +79,12 @@ def prune(model: Any, *kept: str, **fields: Any) -> Any:
     for name in kept:
         config.set_op_name(name, None)
     return cto.prune_weights(model, config)
+
+
+def first_vectors(weight: Any) -> tuple[Any, Any]:
+    """Give a table of 16 vectors of 16 elements, and an index into it for each vector."""
+    vectors = weight.reshape(-1, 16)
+    return vectors[:16], np.arange(len(vectors)) % 16
 
 
 def round_activations(model: Any, folder: Path) -> Any:
@@ -94,6 +101,27 @@ def round_activations(model: Any, folder: Path) -> Any:
     _model_debugger.ModelDebugger.predict_intermediate_outputs = predict
     config = cto.OptimizationConfig(cto.OpLinearQuantizerConfig(mode="linear_symmetric"))
     return cto.linear_quantize_activations(model, config, [{"image": 3 * IMAGE[0].numpy()}])
+
+
+def clamped(zero_point: int, scales: list[float]) -> Any:
+    """Give a package that rounds each channel of a convolution by its own scale, then clips it."""
+    scale = np.array(scales, np.float32)
+    levels = {"scale": scale, "zero_point": np.full(len(scales), zero_point, np.int8), "axis": 1}
+    weight = np.random.default_rng(0).normal(size=(len(scales), 3, 1, 1)).astype(np.float32)
+
+    def build(x: Any) -> Any:
+        rounded = mb.quantize(input=mb.conv(x=x, weight=weight), output_dtype="int8", **levels)
+        return mb.clip(x=mb.dequantize(input=rounded, **levels), alpha=0.0, beta=6.0)
+
+    target = ct.target.iOS17
+    specs = [mb.TensorSpec(shape=(1, 3, 8, 8))]
+    program = mb.program(input_specs=specs, opset_version=target)(build)
+    return ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=target,
+        skip_model_load=True,
+    )
 
 
 def with_a_head(places: slice, value: float) -> Net:
@@ -118,6 +146,7 @@ def main(folder: Path) -> None:
     model, older = convert(net, IMAGE), convert(net, IMAGE, ct.target.iOS17)
     positions = operand(model)
     groups = {"granularity": "per_grouped_channel", "group_size": 16}
+    whole, wide = 6 / 255, 12 / 255
     half = cto.OpMagnitudePrunerConfig(target_sparsity=0.5, weight_threshold=2048)
     made = {
         "clean": model,
@@ -140,6 +169,24 @@ def main(folder: Path) -> None:
             convert(with_a_head(slice(9, 10), 2e-6), IMAGE), positions, mode="linear_symmetric"
         ),
         "operand": linear(model, mode="linear_symmetric"),
+        "underflown": convert(with_a_head(slice(None), 2e-6), IMAGE),
+        "vanished": convert(with_a_head(slice(None), 1e-9), IMAGE),
+        "unpruned_int8": linear(
+            cto.prune_weights(model, cto.OptimizationConfig(half)),
+            joint=True,
+            mode="linear_symmetric",
+        ),
+        "sparse_int8": linear(
+            prune(model, positions, threshold=0.06, minimum_sparsity_percentile=0.1),
+            positions,
+            joint=True,
+            mode="linear_symmetric",
+        ),
+        "skipped_vectors": palettize(
+            model, positions, mode="custom", lut_function=first_vectors, cluster_dim=16
+        ),
+        "channels_before_clamp": clamped(-128, [whole, whole, wide, whole]),
+        "channels_within_clamp": clamped(-128, [whole] * 4),
         "before_clamp": round_activations(older, folder / "float.mlpackage"),
         "masked": convert(Masked(), VECTOR),
         "infinite": convert(MaskedByProduct(), VECTOR),

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 NET = Path(__file__).with_name("coreml_faults_net.py")
 CLEAN = [
+    "channels_within_clamp",
     "clean",
     "clean_int8",
     "clean_palette6",
@@ -36,6 +37,7 @@ CLEAN = [
     "dead_channel",
     "few_float_ids",
     "masked",
+    "sparse_int8",
 ]
 INT4 = WeightScheme(encoding="linear", bits=4, granularity="per_block", block_size=32)
 PALETTE4 = WeightScheme(encoding="palette", bits=4, granularity="per_group", group_size=16)
@@ -72,12 +74,14 @@ def test_a_package_without_a_fault_passes(name: str, folder: Path) -> None:
     ("name", "words"),
     [
         ("unpruned", ["head_weight", "compressed to 169840 bytes, more than the 160000"]),
+        ("unpruned_int8", ["head_weight", "sparse, but its mask keeps 79920 of 80000 values"]),
         ("changed", ["back_weight", "scaled for each input channel"]),
         ("changed", ["odd_weight", "largest value of each input channel is 1: divided"]),
         ("without_scale", ["head_weight", "80000 of 80000 values are lost"]),
         ("outgrown", ["back_weight", "compressed to 45760 bytes, more than the 9600"]),
         ("operand", ["positions", "(add): compressed, but it is an operand and no weight"]),
         ("before_clamp", ["(conv): rounded over -2", "before clip cuts it to 0…6"]),
+        ("channels_before_clamp", ["(conv): rounded over 0…12 in channel 2 of 4", "to 0…6"]),
         ("infinite", ["(mul): 1 of 1 values are not finite"]),  # 0 times infinity is no number
         ("float_ids", ["(gather): ids pass through float16 in floor", "there are 70000 rows"]),
         ("joined_float_ids", ["(gather): ids pass through float16", "there are 70000 rows"]),
@@ -93,18 +97,21 @@ def test_a_fault_that_shows_in_the_file_is_named_and_refused(
 
 
 @pytest.mark.parametrize(
-    ("name", "skipped"),
+    ("name", "suspicion"),
     [
+        ("skipped_vectors", "into vectors of 16 like those that are: p_odd_weight"),
+        ("underflown", "head_weight_to_fp16 (linear): 80000 of 80000 values lie below the normal"),
+        ("vanished", "head_weight_to_fp16 (linear): all 80000 values are zero"),
         ("skipped_blocks", "into blocks of 32 like those that are: p_back_weight"),
         ("skipped_groups", "into groups of 16 like those that are: p_odd_weight"),
         ("changed", "into groups of 16 like those that are: p_odd_weight"),
     ],
 )
-def test_weights_that_were_skipped_fail_a_package_without_a_plan(
-    name: str, skipped: str, folder: Path
+def test_what_nobody_planned_fails_a_package_without_a_plan(
+    name: str, suspicion: str, folder: Path
 ) -> None:
     info = inspect(folder, name)
-    assert skipped in info.suspicions[0]
+    assert suspicion in info.suspicions[0]
     record = VariantRecord(
         verification=Verification.NOT_EVALUATED,
         reason="",
@@ -119,9 +126,15 @@ def test_weights_that_were_skipped_fail_a_package_without_a_plan(
         notes=(),
     )
     checks = foreign_checks(Path(name), info, record)
-    assert (checks[0].verdict, skipped in checks[0].detail) == ("failed", True)
+    assert (checks[0].verdict, suspicion in checks[0].detail) == ("failed", True)
     clean = foreign_checks(Path(name), inspect(folder, "clean"), record)
     assert clean[0].verdict == "passed"
+
+
+def test_vectors_of_a_palette_are_told_with_its_scheme(folder: Path) -> None:
+    weights = {weight.name: weight for weight in inspect(folder, "skipped_vectors").weights}
+    assert weights["p_back_weight_to_fp16_palettized"].vector_size == 16
+    assert {weight.vector_size for weight in inspect(folder, "clean_palette6").weights} == {1}
 
 
 def expectation(folder: Path, planned: WeightScheme) -> Expectation:
