@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from mobilesdk.cli.options import limit_options, model_options, release_code, release_option
+from mobilesdk.cli.options import (
+    check_place,
+    limit_options,
+    model_options,
+    release_code,
+    release_option,
+)
 
 
 @click.command("build")
@@ -38,7 +44,7 @@ def command(
     from mobilesdk.errors import MobileSDKError
     from mobilesdk.report.junit import error_xml, junit_xml
 
-    _check_junit(junit)
+    check_place(junit, "--junit")
     try:
         with BuildProgress() as progress:
             result = api.build(
@@ -62,12 +68,3 @@ def command(
     else:
         print_result(result)
     return code
-
-
-def _check_junit(path: Path | None) -> None:
-    """Look, before hours of work, whether the file has a folder to stand in."""
-    from mobilesdk.errors import UsageError
-
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        what = f"{path} is a folder" if path.is_dir() else f"There is no folder {path.parent}"
-        raise UsageError(f"{what}.", hint="make the folder of --junit, or name another file.")

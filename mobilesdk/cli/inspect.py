@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mobilesdk.cli.options import json_option, plugin_option
+from mobilesdk.cli.options import check_place, json_option, plugin_option
 
 _PATH = click.Path(path_type=Path)
 _SAMPLE_COUNT = 8
@@ -76,6 +76,7 @@ def _layers(
     from mobilesdk.report.layers import layers_page
 
     del options["runs"]
+    check_place(html, "--html")
     with BuildProgress() as progress:
         report = api.inspect_layers(
             artifact, **options, samples=samples or _SAMPLE_COUNT, listener=progress.listen

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mobilesdk.errors import CheckFailed
+from mobilesdk.errors import CheckFailed, UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,17 +29,28 @@ release_option = click.option(
 )
 
 
+def check_place(path: Path | None, option: str) -> None:
+    """Look, before any work, whether a file to write has a folder to stand in.
+
+    Raises:
+        UsageError: It has none, or is a folder itself.
+    """
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        what = f"{path} is a folder" if path.is_dir() else f"There is no folder {path.parent}"
+        raise UsageError(f"{what}.", hint=f"make the folder of {option}, or name another file.")
+
+
 def release_code(code: int, *, releasable: bool, required: bool) -> int:
-    """Say on stderr that a bundle is not releasable; give the exit code of the command.
+    """Say on stderr that something is not releasable; give the exit code of the command.
 
     Args:
         code: For all else.
-        releasable: As the manifest says.
+        releasable: As the manifest of a bundle says; of an artifact, whether all checks passed.
         required: Whether ``--require-releasable`` was given.
     """
     if releasable:
         return code
-    click.echo("Not releasable: a variant failed, missed a gate or was not verified.", err=True)
+    click.echo("Not releasable: something failed, missed a gate or was not verified.", err=True)
     return code or (CheckFailed.exit_code if required else 0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mobilesdk.cli.options import json_option
+from mobilesdk.cli.options import check_place, json_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -24,6 +24,7 @@ def command(*, bundle: Path, output: Path, as_json: bool) -> int:
     from mobilesdk.bundle.writing import write_file
     from mobilesdk.cli import print_json
 
+    check_place(output, "--output")
     write_file(output, api.report(bundle).encode())
     if as_json:
         print_json({"output": str(output)})

@@ -25,25 +25,25 @@ def command(*, path: Path, as_json: bool, require_releasable: bool, **options: A
 
     Of a bundle: every hash, every gate by its stored figure, every artifact from disk, the goldens
     of each that can be run here.
+
+    With --require-releasable, an ARTIFACT has to run here, and no check of it may fail. It has no
+    limits of its own.
     """
     from mobilesdk import api
     from mobilesdk.cli import print_json
     from mobilesdk.cli.progress import BuildProgress
     from mobilesdk.cli.tables import print_verification
-    from mobilesdk.errors import CheckFailed, UsageError
+    from mobilesdk.errors import CheckFailed
 
-    if require_releasable and options["model"] is not None:
-        raise UsageError(
-            "--require-releasable is for bundles: an artifact alone has no gates.",
-            hint="leave it out, or give a bundle without --model.",
-        )
     with BuildProgress() as progress:
         report = api.verify(path, **options, listener=progress.listen)
     if as_json:
         print_json(report.model_dump(mode="json") | {"passed": report.passed})
     else:
         print_verification(report)
-    code = 0 if report.passed else CheckFailed.exit_code
-    if report.releasable is None:
+    code = CheckFailed.exit_code if report.passed is False else 0
+    if report.releasable is not None:
+        return release_code(code, releasable=report.releasable, required=require_releasable)
+    if not require_releasable:
         return code
-    return release_code(code, releasable=report.releasable, required=require_releasable)
+    return release_code(code, releasable=report.passed is True and report.has_run, required=True)

@@ -14,6 +14,7 @@ from mobilesdk.core.contract import (
     ImageInput,
     InputSpec,
     ModelSpec,
+    OutputKind,
     OutputSpec,
     TokenInput,
 )
@@ -82,6 +83,7 @@ def check_outputs(program: torch.export.ExportedProgram, contract: Contract) -> 
 def _from_factory(spec: ModelSpec, inputs: Leaves, outputs: Leaves) -> Contract:
     preparations = _by_leaf("inputs", spec.inputs, inputs, ArrayInput())
     kinds = _by_leaf("outputs", spec.outputs, outputs, "other")
+    _check_kinds(spec.outputs)
     return Contract(
         inputs=tuple(
             InputSpec(
@@ -114,6 +116,16 @@ def _by_leaf(
             hint=f"name every one of the {what}, in order, or none.",
         )
     return list(stated.items())
+
+
+def _check_kinds(stated: Mapping[str, str]) -> None:
+    allowed = get_args(OutputKind)
+    for name, kind in stated.items():
+        if kind not in allowed:
+            raise InvalidContract(
+                f"The kind of the output {name!r} is {kind!r}, which there is not.",
+                hint=f"use one of {', '.join(allowed)}.",
+            )
 
 
 def _completed(given: Contract, spec: ModelSpec) -> Contract:

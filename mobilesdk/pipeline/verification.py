@@ -29,6 +29,7 @@ from mobilesdk.pipeline.task_graph import Graph
 from mobilesdk.plugins import Kind, names, runtime
 from mobilesdk.verify.gates import NON_FINITE_RUNS
 from mobilesdk.verify.record import RECORD_NAME, VariantRecord, VerifyConfig
+from mobilesdk.verify.soundness import advice, faults
 
 _SIGNATURE_NAME = "manifest.sig"
 
@@ -45,9 +46,15 @@ class VerifyReport(Frozen):
     releasable: bool | None = None
 
     @property
-    def passed(self) -> bool:
-        """Whether no check failed. A check without a figure has neither passed nor failed."""
-        return all(check.verdict != "failed" for check in self.checks)
+    def passed(self) -> bool | None:
+        """Whether no check failed; None if none did, and a figure cannot be known here.
+
+        A check without a figure has neither passed nor failed.
+        """
+        verdicts = {check.verdict for check in self.checks}
+        if "failed" in verdicts:
+            return False
+        return None if "unverifiable" in verdicts else True
 
     @property
     def has_run(self) -> bool:
@@ -149,11 +156,12 @@ def _subject(model: ModelEntry, variant: Variant) -> str:
 
 
 def _structure(model: ModelEntry, variant: Variant, info: ArtifactInfo) -> Check:
-    text = "; ".join(info.problems) or f"{len(info.ops)} ops, {len(info.weights)} weights"
+    found = faults(info)
+    text = "; ".join(found) or f"{len(info.ops)} ops, {len(info.weights)} weights"
     return Check(
         subject=_subject(model, variant),
         name="structure",
-        verdict="failed" if info.problems else "passed",
+        verdict="failed" if found else "passed",
         detail=text,
     )
 
@@ -168,6 +176,8 @@ def verify_foreign(
 ) -> VerifyReport:
     """Read an artifact and measure its parity with the float model.
 
+    An artifact with a fault is not run: what it gives tells nothing.
+
     Raises:
         FileRejected: The artifact is damaged or hostile.
         InvalidDataset: The evaluation set does not exist.
@@ -175,10 +185,13 @@ def verify_foreign(
     name = runtime_for(artifact)
     plugin = runtime(name)
     info = plugin.inspect(artifact)
-    require(plugin.tools)
     missing = missing_sets(request)
     if missing:
         raise missing[0]
+    found = faults(info)
+    if found:
+        return VerifyReport(path=artifact, checks=_faulty(artifact, found, advice(info)))
+    require(plugin.tools)
     model = Reader(cache, workers, listener, plugin_files).read(request)
     graph = Graph()
     # Figures of a foreign artifact are held to no limit: any number of samples will do.
@@ -200,6 +213,20 @@ def verify_foreign(
         raise failures[key]
     record = VariantRecord.model_validate_json((cache.folder(key) / RECORD_NAME).read_bytes())
     return VerifyReport(path=artifact, checks=foreign_checks(artifact, info, record))
+
+
+def _faulty(artifact: Path, found: tuple[str, ...], hint: str) -> tuple[Check, ...]:
+    subject, what = artifact.name, "; ".join(found)
+    detail = f"{what} Fix: {hint}" if hint else what
+    return (
+        Check(subject=subject, name="structure", verdict="failed", detail=detail),
+        Check(
+            subject=subject,
+            name="parity",
+            verdict="not_evaluated",
+            detail="not run, because its structure is at fault",
+        ),
+    )
 
 
 def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) -> tuple[Check, ...]:

@@ -12,6 +12,10 @@ from mobilesdk.errors import ArtifactInvalid
 Spec = InputSpec | OutputSpec
 
 _NAMED = 10
+_NOT_FINITE_HINT = (
+    "the file computes in float32, so the model holds these numbers itself: look for them with "
+    "torch.isfinite, and mask with -1e4 in place of infinity."
+)
 _OVERFLOW_HINT = (
     "a number that float16 cannot hold (an attention mask of -1e38, say) becomes infinite: "
     "use -1e4 in the model, or float32 precision in the target."
@@ -28,28 +32,46 @@ _STORED_AS = {
 }
 
 
+def faults(info: ArtifactInfo) -> tuple[str, ...]:
+    """Give what is wrong whoever made the artifact: its problems, and weights not finite.
+
+    A weight that a problem names already is not told again.
+    """
+    weights = [weight for weight in info.weights if not weight.finite]
+    return (
+        *info.problems,
+        *(
+            f"the weight {weight.name} of {weight.op} holds numbers that are not finite"
+            for weight in weights
+            if not any(weight.name in problem for problem in info.problems)
+        ),
+    )
+
+
 def enforce_sound(info: ArtifactInfo) -> None:
     """Pass an artifact whose inspection found nothing wrong.
 
     Raises:
         ArtifactInvalid: It has problems, or weights that are not finite; the first ten are named.
     """
-    problems = [
-        *info.problems,
-        *(
-            f"the weight {weight.name} of {weight.op} holds numbers that are not finite"
-            for weight in info.weights
-            if not weight.finite
-        ),
-    ]
+    problems = faults(info)
     if not problems:
         return
     named = "\n  - ".join(problems[:_NAMED])
     more = f"\n  and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
     raise ArtifactInvalid(
-        f"The written {info.format} file has {len(problems)} problem(s):\n  - {named}{more}",
-        hint=_OVERFLOW_HINT if any("not finite" in problem for problem in problems) else "",
+        f"The {info.format} file has {len(problems)} problem(s):\n  - {named}{more}",
+        hint=advice(info),
     )
+
+
+def advice(info: ArtifactInfo) -> str:
+    """Tell what to do about numbers that are not finite; empty if there are none."""
+    if not any("not finite" in fault for fault in faults(info)):
+        return ""
+    in_float16 = any(op.dtype == "float16" for op in info.ops)
+    in_float16 |= any(weight.scheme.bits < 32 for weight in info.weights)
+    return _OVERFLOW_HINT if in_float16 else _NOT_FINITE_HINT
 
 
 def enforce_contract(info: ArtifactInfo, contract: Contract) -> None:
@@ -72,10 +94,23 @@ def enforce_contract(info: ArtifactInfo, contract: Contract) -> None:
     if problems:
         raise ArtifactInvalid(
             f"The {info.format} file contradicts the contract of the model: {'; '.join(problems)}.",
-            hint=_IMAGE_HINT
-            if any("is an image" in problem for problem in problems)
-            else _BUILD_HINT,
+            hint=_contract_hint(problems, outputs, contract),
         )
+
+
+def _contract_hint(
+    problems: Sequence[str], outputs: Sequence[TensorInfo], contract: Contract
+) -> str:
+    if any("is an image" in problem for problem in problems):
+        return _IMAGE_HINT
+    if any("no output named" in problem for problem in problems):
+        pairs = zip(outputs, contract.outputs, strict=True)
+        stated = ", ".join(f'"{tensor.name}": "{spec.kind}"' for tensor, spec in pairs)
+        return (
+            "name the outputs as the file does, in the order of the model: "
+            f"ModelSpec(outputs={{{stated}}})."
+        )
+    return _BUILD_HINT
 
 
 def _outputs(info: ArtifactInfo, contract: Contract) -> tuple[TensorInfo, ...]:
@@ -118,7 +153,7 @@ def _interface_problems(
     for spec, placed in zip(specs, in_order, strict=True):
         tensor = by_name.get(spec.name) if keeps_names else placed
         if tensor is None:
-            yield f"it has no {what} named {spec.name!r}"
+            yield f"it has no {what} named {spec.name!r} but {', '.join(map(repr, by_name))}"
         elif not _fits(tensor, spec):
             yield f"the {what} {spec.name!r} is {_told(tensor)}, not {spec.dtype}{list(spec.shape)}"
 

@@ -19,7 +19,7 @@ result = mobilesdk.build("m.py:f", output=Path("b"), targets=["apple-ane"], cali
 code: int = result.exit_code
 names: list[str] = [v.target for m in result.manifest.models for v in m.variants]
 problems: tuple[str, ...] = mobilesdk.plan("m.py:f").problems
-passed: bool = mobilesdk.verify("b").passed
+passed: bool | None = mobilesdk.verify("b").passed
 size: int = mobilesdk.inspect(Path("a.tflite")).size_bytes
 preparation = ArrayInput()
 """

@@ -27,6 +27,20 @@ def test_a_junit_file_needs_a_folder_that_is_there(build, command_line):
     assert not (command_line.folder / "bundle").exists()
 
 
+def test_a_page_needs_a_folder_that_is_there(build, command_line):
+    assert build(command_line.target("tier")).code == 0
+    bundle, missing = command_line.folder / "bundle", command_line.folder / "no" / "such"
+    for place, what in ((missing / "r.html", "no folder"), (command_line.folder, "is a folder")):
+        result = command_line("report", bundle, "--output", place)
+        assert (result.code, what in result.err, "--output" in result.err) == (2, True, True)
+        result = command_line("inspect", bundle, "--layers", "--html", place)
+        assert (result.code, what in result.err, "--html" in result.err) == (2, True, True)
+    assert not missing.parent.exists()
+    page = command_line.folder / "r.html"
+    assert command_line("report", bundle, "--output", page).code == 0
+    assert page.exists()
+
+
 def test_a_bundle_is_inspected_by_target(build, command_line):
     assert build(command_line.target("tier"), command_line.target("other")).code == 0
     result = command_line("inspect", command_line.folder / "bundle")

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from mobilesdk.cli.options import release_code
+from mobilesdk.pipeline.check import Check
+from mobilesdk.pipeline.verification import VerifyReport
 from tests.conftest import LINEAR, PLUGINS
 
 PLUGIN_OPTIONS = [part for plugin in PLUGINS for part in ("--plugin", plugin)]
@@ -45,6 +49,25 @@ def test_a_verified_bundle_is_releasable(build, command_line):
     assert (result.code, TOLD in result.err) == (0, False)
 
 
-def test_an_artifact_alone_is_not_asked_to_be_releasable(command_line):
-    result = command_line("verify", "x.plain", "--model", LINEAR, "--require-releasable")
-    assert (result.code, "is for bundles" in result.err) == (2, True)
+@pytest.mark.parametrize(
+    ("verdicts", "passed", "code", "code_if_required"),
+    [
+        (("passed", "measured"), True, 0, 0),
+        (("passed", "failed"), False, 1, 1),
+        (("passed", "unverifiable"), None, 0, 1),
+        (("passed", "not_evaluated"), True, 0, 1),
+    ],
+)
+def test_an_artifact_has_to_pass_and_to_run(
+    command_line, monkeypatch, verdicts, passed, code, code_if_required
+):
+    checks = tuple(
+        Check(subject="x.plain", name=name, verdict=verdict)
+        for name, verdict in zip(("structure", "parity"), verdicts, strict=True)
+    )
+    report = VerifyReport(path=Path("x.plain"), checks=checks)
+    monkeypatch.setattr("mobilesdk.api.verify", lambda *_, **__: report)
+    result = command_line("verify", "x.plain", "--json")
+    assert (result.code, result.json["passed"], result.err) == (code, passed, "")
+    result = command_line("verify", "x.plain", "--require-releasable")
+    assert (result.code, TOLD in result.err) == (code_if_required, code_if_required == 1)

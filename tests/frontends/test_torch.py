@@ -164,6 +164,8 @@ BAD_CONTRACTS = {
               r"names 2 \(a, b\), but the model has 1 \(x\)"),
     "outputs": ("ModelSpec(lambda_(lambda x: (x, x + 1)), (X,), outputs={'y': 'other'})",
                 "names 1"),
+    "kind": ("ModelSpec(lambda_(lambda x: x + 1), (X,), outputs={'y': 'features'})",
+             "kind of the output 'y' is 'features'"),
     "identifier": ("ModelSpec(lambda_(lambda x: x), (X,), inputs={'my input': ArrayInput()})",
                    "not an identifier"),
     "size": (f"ModelSpec({IMAGE}, inputs={{'x': ImageInput(size=(6, 8))}})", "6 by 8 pixels"),

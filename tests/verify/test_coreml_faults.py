@@ -224,21 +224,20 @@ def test_inspect_names_the_fault_and_ends_with_its_exit_code(
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "error", "words"),
+    ("name", "verdicts", "words"),
     [
-        ("before_clamp", 6, "artifact-invalid", "(conv): rounded over"),
+        ("before_clamp", ("failed", "not_evaluated"), "(conv): rounded over"),
         (
             "without_scale",
-            6,
-            "artifact-invalid",
+            ("failed", "not_evaluated"),
             "head_weight_to_fp16_quantized (linear): 80000 of",
         ),
-        ("skipped_blocks", 1, None, "into blocks of 32"),
-        ("clean", 0, None, "sqnr_db"),
+        ("skipped_blocks", ("failed", "measured"), "into blocks of 32"),
+        ("clean", ("passed", "measured"), "sqnr_db"),
     ],
 )
 def test_verify_names_the_fault_and_ends_with_its_exit_code(
-    name: str, code: int, error: str | None, words: str, folder: Path, command_line: Any
+    name: str, verdicts: tuple[str, str], words: str, folder: Path, command_line: Any
 ) -> None:
     np.savez(
         command_line.folder / "images.npz",
@@ -248,7 +247,8 @@ def test_verify_names_the_fault_and_ends_with_its_exit_code(
         *("verify", folder / f"{name}.mlpackage", "--model", f"{NET}:build", "--json"),
         *("--evaluation", command_line.folder / "images.npz"),
     )
-    assert result.code == code, result.err
-    assert result.json.get("error", {}).get("code") == error
-    told = result.json["error"]["message"] if error else str(result.json["checks"])
-    assert words in told
+    passed = verdicts[0] == "passed"
+    assert (result.code, result.json["passed"]) == (int(not passed), passed), result.err
+    checks = result.json["checks"]
+    assert tuple(check["verdict"] for check in checks) == verdicts
+    assert words in str(checks)

@@ -80,6 +80,13 @@ def test_problems_and_weights_that_are_not_finite_are_named():
         enforce_sound(bad)
 
 
+def test_a_weight_that_a_problem_names_is_told_once():
+    twice = info(INSIDE, weights=(weight("w", finite=False),), problems=("w: not finite",))
+    with pytest.raises(ArtifactInvalid, match=r"1 problem") as refused:
+        enforce_sound(twice)
+    assert "holds numbers" not in refused.value.message
+
+
 def test_many_problems_are_counted():
     with pytest.raises(ArtifactInvalid, match="and 2 more"):
         enforce_sound(info(INSIDE, problems=tuple(f"p{n}" for n in range(12))))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mobilesdk.core.artifact import ArtifactInfo, ClassifierInfo, TensorInfo
+from mobilesdk.core.artifact import ArtifactInfo, ClassifierInfo, OpInfo, TensorInfo
 from mobilesdk.core.contract import ArrayInput, Contract, ImageInput, InputSpec, OutputSpec
 from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.errors import ArtifactInvalid
@@ -137,17 +137,30 @@ def test_probabilities_stand_for_the_output_and_classes_are_the_labels(labels, m
     contract = CONTRACT.model_copy(update={"labels": labels})
     if not message:
         enforce_contract(found, contract)
-        with pytest.raises(ArtifactInvalid, match="no output named 'scores'"):
+        told = "no output named 'scores' but 'classLabel_probs'"
+        with pytest.raises(ArtifactInvalid, match=told) as refused:
             enforce_contract(found.model_copy(update={"classifier": None}), contract)
+        stated = 'ModelSpec(outputs={"classLabel_probs": "other"})'
+        assert stated in refused.value.hint
         return
     with pytest.raises(ArtifactInvalid, match=message):
         enforce_contract(found, contract)
 
 
-def test_advice_on_overflow_is_given_where_there_is_one():
+@pytest.mark.parametrize(
+    ("dtype", "words"), [("float16", "use -1e4 in the model"), ("float32", "torch.isfinite")]
+)
+def test_advice_on_numbers_that_are_not_finite_is_that_of_the_type(dtype, words):
+    ops = (OpInfo(name="a", type="add", dtype=dtype),)
+    found = info().model_copy(
+        update={"ops": ops, "problems": ("w: 1 of 4 values are not finite.",)}
+    )
     with pytest.raises(ArtifactInvalid) as infinite:
-        enforce_sound(info().model_copy(update={"problems": ("w: 1 of 4 values are not finite.",)}))
+        enforce_sound(found)
+    assert words in infinite.value.hint
+
+
+def test_advice_on_them_is_not_given_for_other_problems():
     with pytest.raises(ArtifactInvalid) as larger:
         enforce_sound(info().model_copy(update={"problems": ("w: more bytes than it takes.",)}))
-    assert "use -1e4" in infinite.value.hint
     assert larger.value.hint == ""
