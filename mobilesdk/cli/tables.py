@@ -14,7 +14,7 @@ from mobilesdk.core.plan import Plan, Unreachable
 from mobilesdk.pipeline.build import BuildResult
 from mobilesdk.pipeline.doctor import Diagnosis
 from mobilesdk.pipeline.verification import VerifyReport
-from mobilesdk.report.figures import missed, share_of_float, worst_figures
+from mobilesdk.report.figures import accelerator_not_run, missed, share_of_float, worst_figures
 from mobilesdk.units import format_bytes
 
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -25,7 +25,6 @@ _STATES = {
     Verification.UNVERIFIABLE: "[yellow]unverifiable[/]",
     Verification.FAILED_GATE: "[red]failed gate[/]",
 }
-_ON_CPU = ("", "xnnpack")
 
 
 def console() -> Console:
@@ -119,9 +118,9 @@ def _print_accelerators(out: Console, manifest: Manifest) -> None:
     """Say which figures come from another processor than the one that the target is for."""
     found = [variant for model in manifest.models for variant in model.variants]
     names = dict.fromkeys(
-        f"{variant.target} ({variant.accelerator.replace('_', ' ')})"
+        f"{variant.target} ({elsewhere})"
         for variant in found
-        if variant.ran_on and variant.accelerator not in _ON_CPU
+        if (elsewhere := accelerator_not_run(variant))
     )
     if names:
         out.print(

@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from mobilesdk.bundle.manifest import Manifest, ModelEntry, Variant
 from mobilesdk.core.gate import Gate
 from mobilesdk.core.layers import LayerReport
-from mobilesdk.report.figures import missed, output_figures, share_of_float, worst_figures
+from mobilesdk.report.figures import (
+    accelerator_not_run,
+    missed,
+    output_figures,
+    share_of_float,
+    worst_figures,
+)
 from mobilesdk.report.html import heading, page, paragraph, table
 from mobilesdk.report.layers import layers_section
 from mobilesdk.units import format_bytes
@@ -29,6 +35,11 @@ def bundle_page(manifest: Manifest, name: str, layers: Layers) -> str:
 def _parts(manifest: Manifest, layers: Layers) -> Iterator[str]:
     releasable = "yes" if manifest.releasable else "no"
     yield paragraph(f"Built by mobilesdk {manifest.mobilesdk_version}. Releasable: {releasable}.")
+    if not layers:
+        yield paragraph(
+            "No layers were compared: build with --layers 8 to see which ops are far from the "
+            "float model."
+        )
     if manifest.failures:
         yield heading(2, "Not built")
         rows = [(each.model, each.target, each.step, each.code) for each in manifest.failures]
@@ -68,6 +79,7 @@ def _variant(variant: Variant, layers: LayerReport | None) -> Iterator[str]:
     text = f"{_words(variant.verification.value)}, {ran}"
     reason = f": {variant.verification_reason}" if variant.verification_reason else ""
     yield paragraph(f"{text[0].upper()}{text[1:]}{reason}.")
+    yield paragraph(_device(variant))
     if variant.gates:
         yield heading(4, "Gates")
         yield _gate_table(variant.gates)
@@ -79,6 +91,13 @@ def _variant(variant: Variant, layers: LayerReport | None) -> Iterator[str]:
     if layers is not None:
         yield heading(4, "Layers")
         yield from layers_section(layers, 5)
+
+
+def _device(variant: Variant) -> str:
+    """Say that no figure comes from a phone, nor from the processor that the target is for."""
+    elsewhere = accelerator_not_run(variant)
+    where = f" Run on the host's CPU, not on the accelerator ({elsewhere})." if elsewhere else ""
+    return f"Device: {_words(variant.device)}.{where}"
 
 
 def _gate_table(gates: tuple[Gate, ...]) -> str:

@@ -7,6 +7,14 @@ from mobilesdk.core.gate import Gate
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.units import format_decibels, format_ratio
 
+_ON_CPU = ("", "xnnpack")
+
+
+def accelerator_not_run(variant: Variant) -> str:
+    """Name the accelerator that a variant is for; empty if it did not run, or is for the CPU."""
+    on_cpu = not variant.ran_on or variant.accelerator in _ON_CPU
+    return "" if on_cpu else variant.accelerator.replace("_", " ")
+
 
 def share_of_float(variant: Variant) -> str:
     """Give the size of the artifact over that of the float parameters, if there are any."""
