@@ -96,6 +96,14 @@ vanishes.
 """
 _FLOAT16 = """The second column is torch eager with weights and every result rounded to float16: \
 what the network itself loses. A package passes at 40 dB, or within 6 dB of that.
+
+Only outputs of floats decide. Integers are places of candidates, and rounding may choose another \
+candidate of nearly the same score; the share that is equal is shown where it is not all. In \
+`detector` that is one of 40 places, and the SQNR is lower than that of torch, rounded, because \
+the box of another candidate stands there. In `detector_nms` it is the other way round: for one \
+input, torch, rounded, takes two candidates in another order (scores of 1.0218 and 1.0204), each \
+suppresses others, and so 4 of 41 boxes are others. The packages keep the boxes that torch keeps \
+in float32.
 """
 _COREAI = """The same module, exported as it is, converted by coreai-torch and run by Apple's own \
 runtime for Linux, in float32. *Between* is the distance of the executor's run of the float32 \
