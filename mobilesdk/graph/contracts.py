@@ -123,7 +123,7 @@ def _check_kinds(stated: Mapping[str, str]) -> None:
     for name, kind in stated.items():
         if kind not in allowed:
             raise InvalidContract(
-                f"The kind of the output {name!r} is {kind!r}, which there is not.",
+                f"The output {name!r} is of the kind {kind!r}, which does not exist.",
                 hint=f"use one of {', '.join(allowed)}.",
             )
 

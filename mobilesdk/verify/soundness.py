@@ -153,7 +153,7 @@ def _interface_problems(
     for spec, placed in zip(specs, in_order, strict=True):
         tensor = by_name.get(spec.name) if keeps_names else placed
         if tensor is None:
-            yield f"it has no {what} named {spec.name!r} but {', '.join(map(repr, by_name))}"
+            yield f"it has no {what} named {spec.name!r}, only {', '.join(map(repr, by_name))}"
         elif not _fits(tensor, spec):
             yield f"the {what} {spec.name!r} is {_told(tensor)}, not {spec.dtype}{list(spec.shape)}"
 

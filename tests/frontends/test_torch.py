@@ -165,7 +165,7 @@ BAD_CONTRACTS = {
     "outputs": ("ModelSpec(lambda_(lambda x: (x, x + 1)), (X,), outputs={'y': 'other'})",
                 "names 1"),
     "kind": ("ModelSpec(lambda_(lambda x: x + 1), (X,), outputs={'y': 'features'})",
-             "kind of the output 'y' is 'features'"),
+             "output 'y' is of the kind 'features'"),
     "identifier": ("ModelSpec(lambda_(lambda x: x), (X,), inputs={'my input': ArrayInput()})",
                    "not an identifier"),
     "size": (f"ModelSpec({IMAGE}, inputs={{'x': ImageInput(size=(6, 8))}})", "6 by 8 pixels"),

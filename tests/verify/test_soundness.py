@@ -137,7 +137,7 @@ def test_probabilities_stand_for_the_output_and_classes_are_the_labels(labels, m
     contract = CONTRACT.model_copy(update={"labels": labels})
     if not message:
         enforce_contract(found, contract)
-        told = "no output named 'scores' but 'classLabel_probs'"
+        told = "no output named 'scores', only 'classLabel_probs'"
         with pytest.raises(ArtifactInvalid, match=told) as refused:
             enforce_contract(found.model_copy(update={"classifier": None}), contract)
         stated = 'ModelSpec(outputs={"classLabel_probs": "other"})'
