@@ -11,7 +11,7 @@ values; ``blob`` reads ``weight.bin``; ``constexpr`` decodes compressed constant
 inverse; ``weights`` lists what is stored; ``canonical`` rewrites a package to reproducible bytes.
 Every reader treats its input as hostile and raises `FileRejected`. Only execution needs torch:
 ``executor``, and what it stands on, ``compile``, ``interpret``, ``inputs``, ``results``,
-``precision``, ``literals``, ``scan``, and the operations in ``ops``.
+``precision``, ``literals``, ``scan``, ``type_check``, and the operations in ``ops``.
 """
 
 from __future__ import annotations
@@ -52,16 +52,17 @@ def load(
             whole process.
 
     Raises:
-        FileRejected: The package is damaged or hostile.
+        FileRejected: The package does not exist, is damaged or hostile.
         UnsupportedProgram: It has operations or arguments that are not known; names all of them.
+        ArtifactInvalid: Arguments are missing, or of types that their operations do not take.
         LimitExceeded: A declared tensor is larger than the limits allow.
-        UsageError: There is no such function or precision.
+        UsageError: There is no such function or precision, or the path is none.
         ToolchainMissing: torch is not installed.
     """
     from pathlib import Path
 
     from mobilesdk.coreml.package import Package
-    from mobilesdk.errors import ToolchainMissing
+    from mobilesdk.errors import ToolchainMissing, UsageError
 
     try:
         from mobilesdk.coreml.executor import Executable
@@ -72,6 +73,10 @@ def load(
         raise ToolchainMissing(
             "Execution of ML Programs needs torch.", hint="pip install 'mobilesdk[torch]'"
         ) from error
+    if not isinstance(path, str | PathLike):
+        raise UsageError(
+            f"{path!r} is not a path.", hint="give the path of an .mlpackage as a text or a Path."
+        )
     chosen = Precision(precision, accumulation)
     package = Package(Path(path))
     return Executable(package, function, chosen, limits or RunLimits(), low_memory=low_memory)

@@ -36,8 +36,8 @@ class CompiledFunction:
 
     def new_run(self, operations: int, memory: LiveMemory, observe: Observer | None) -> Run:
         """Prepare a run of at most so many operations; ``observe`` is called with every result."""
-        slots, finite = [None] * self.slot_count, [True] * self.slot_count
-        return Run(slots, finite, operations, memory, observe)
+        count = self.slot_count
+        return Run([None] * count, [True] * count, [False] * count, operations, memory, observe)
 
 
 def compile_function(

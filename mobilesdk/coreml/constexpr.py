@@ -7,7 +7,7 @@ decompression does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -63,7 +63,20 @@ def decoder(op_type: str, arguments: Mapping[str, object]) -> Decoder:
     for candidate in _DECODERS.get(op_type, ()):
         if candidate.required <= names <= candidate.required | candidate.optional:
             return candidate
-    raise FileRejected(f"ML Program: {op_type} with {', '.join(sorted(names))} is not known.")
+    given = ", ".join(sorted(names)) or "no arguments"
+    raise FileRejected(f"ML Program: {op_type} with {given} is not known.")
+
+
+def unknown_in(op_type: str, arguments: Iterable[str]) -> tuple[str, ...]:
+    """Name what is not known of a constant: its operation, or arguments of it."""
+    if op_type == "const":
+        known = frozenset({"val"})
+    elif op_type in _DECODERS:
+        forms = _DECODERS[op_type]
+        known = frozenset().union(*(form.required | form.optional for form in forms))
+    else:
+        return (f"operation {op_type}",)
+    return tuple(f"argument {name} of {op_type}" for name in arguments if name not in known)
 
 
 def decode(op_type: str, arguments: Arguments) -> tuple[Array, ...]:

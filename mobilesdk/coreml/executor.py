@@ -26,6 +26,7 @@ from mobilesdk.coreml.precision import Precision, hand_out
 from mobilesdk.coreml.program import NamedType, Operation, TensorType, ValueType
 from mobilesdk.coreml.run_limits import RunLimits
 from mobilesdk.coreml.scan import ios_version, scan
+from mobilesdk.coreml.type_check import check_types
 from mobilesdk.errors import ArtifactInvalid, UnknownName, UnsupportedProgram
 
 # Called with the type and the name of an operation, the name of its result, and the result.
@@ -41,6 +42,7 @@ class Executable:
 
     Attributes:
         function: Its name.
+        functions: Names of all functions of the package.
         precision: How arithmetic is done.
         limits: What a run may take.
         inputs: What `predict` takes, as the model describes it.
@@ -49,7 +51,8 @@ class Executable:
         output_names: Names of the outputs, in the order of the program.
         unverifiable: Why its results cannot be known, one clause each; empty if they can.
         non_finite: What is not finite: the constants used so far that are stored so, then the
-            operations of the last run that made non-finite values of finite ones.
+            operations of the last run that made non-finite values of finite ones, or NaN of
+            infinite ones.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Executable:
         self.function = function or model.default_function
         if self.function not in model.program.functions:
             raise UnknownName("function", self.function, model.program.functions)
+        self.functions = tuple(model.program.functions)
         self.precision = precision
         self.limits = limits
         interface = model.interface(self.function)
@@ -73,10 +77,17 @@ class Executable:
         self.non_finite: tuple[NonFinite, ...] = ()
         body = model.program.functions[self.function]
         self.unverifiable = scan(body)
+        ios = ios_version(body)
+        check_types(body, ios)
         self._given = Inputs(body.inputs, interface.inputs, precision, limits)
         self.input_names = tuple(item.name for item in self._given.arrays)
         self.output_names = body.block.outputs
         self._pictures = {item.name: item for item in interface.outputs if item.color_layout}
+        self._labels = frozenset(
+            item.outputs[0].name
+            for item in body.block.walk()
+            if item.type == "classify" and item.outputs
+        )
         self._types = _result_types(body.block.walk(), body.inputs)
         largest_bytes = max(map(_size_bytes, self._types.values()), default=0)
         self._gives_back = low_memory and largest_bytes >= LARGE_BYTES
@@ -87,13 +98,17 @@ class Executable:
         self._literals = Literals(Constants(package, body), limits.elements, self._memory)
         self._compiled: CompiledFunction | None = None
         if not self.unverifiable:
-            ios = ios_version(body)
             self._compiled = compile_function(body, self._literals, ios, precision, limits.elements)
 
     @property
     def declared_inputs(self) -> tuple[NamedType, ...]:
         """Inputs that are no states, as the program declares them."""
         return self._given.arrays
+
+    @property
+    def states(self) -> tuple[NamedType, ...]:
+        """States that the function reads or writes, with the types of their values."""
+        return tuple(NamedType(name, of) for name, of in self._given.states.items())
 
     def new_states(self) -> States:
         """Give states for a new sequence of runs, filled with zeros."""
@@ -113,12 +128,12 @@ class Executable:
                 an integer; an image is an array of uint8 [height, width, 3] in RGB order or
                 [height, width] if it is grayscale.
             states: From `new_states`; needed if the function has states; changed by the run.
-            trace: Called with every result; what it raises ends the run.
+            trace: Called with every result that is a tensor; what it raises ends the run.
 
         Returns:
             By name: arrays of the declared types (float32 for float16 in the precision
-            ``float32``); an image as uint8 pixels; of a classifier, the label as a text and the
-            probabilities as a dictionary.
+            ``float32``); an image as uint8 pixels; of a classifier, the label as a text or an
+            integer of Python, and the probabilities as a dictionary by label.
 
         Raises:
             UsageError: Inputs or states are missing, unknown, or of the wrong shape or type.
@@ -136,7 +151,10 @@ class Executable:
     def intermediates(
         self, inputs: Mapping[str, Any], *, states: States | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Run once and give the results of all operations by name; of loops, the last ones."""
+        """Run once and give the results of all operations by name; of loops, the last ones.
+
+        Only tensors are among them: no lists, no texts, no dictionary of a classifier.
+        """
         found: dict[str, NDArray[Any]] = {}
 
         def keep(_type: str, _operation: str, name: str, value: NDArray[Any]) -> None:
@@ -180,19 +198,22 @@ class Executable:
             return value
         if not isinstance(value, Tensor):
             raise ArtifactInvalid(f"The output {name!r} is a {type(value).__name__}.")
-        array = self._array(name, value)
+        array = self._array(name, self._types[name], value)
+        if name in self._labels:
+            return array.item()
         feature = self._pictures.get(name)
         return array if feature is None else pixels(array, feature)
 
-    def _array(self, name: str, value: Tensor) -> NDArray[Any]:
-        declared = numbers(name, self._types[name])
+    def _array(self, name: str, of: ValueType, value: Tensor) -> NDArray[Any]:
+        declared = numbers(name, of)
         return hand_out(value, self.precision.array_dtype(declared.element))
 
     def _observer(self, trace: Trace) -> Observer:
         def observe(operation: Operation, name: str, value: Any) -> None:
             if not isinstance(value, Tensor):
                 return
-            array = self._array(name, value)
+            declared = next(item.type for item in operation.outputs if item.name == name)
+            array = self._array(name, declared, value)
             try:
                 trace(operation.type, operation.name, name, array)
             except Exception as error:

@@ -10,6 +10,7 @@ FAULTS = (ArithmeticError, IndexError, MemoryError, RuntimeError, ValueError)
 
 HIGHER_LIMITS_HINT = "if the program needs as much, give load() higher limits."
 _TORCH_ALLOCATOR = "DefaultCPUAllocator"  # torch raises a plain RuntimeError when memory ends
+_TORCH_ZERO_DIVISION = "ZeroDivisionError"  # the text of a plain RuntimeError
 
 
 def refusal(where: str, error: Exception) -> ArtifactInvalid | LimitExceeded:
@@ -26,4 +27,6 @@ def refusal(where: str, error: Exception) -> ArtifactInvalid | LimitExceeded:
             f"{where}: needs more memory than this process can have.",
             hint="run it where there is more; `RunLimits` refuse large programs earlier.",
         )
+    if isinstance(error, ZeroDivisionError) or str(error) == _TORCH_ZERO_DIVISION:
+        return ArtifactInvalid(f"{where}: a division by zero.")
     return ArtifactInvalid(f"{where}: {error}")

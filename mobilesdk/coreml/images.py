@@ -47,10 +47,15 @@ def planes(image: NDArray[Any], feature: Feature) -> NDArray[Any]:
     colors = () if gray else (3,)
     size_fits = allows(feature, image.shape[:2])
     if not size_fits or image.shape[2:] != colors or image.dtype != dtype:
+        hint = f"give the pixels as {np.dtype(dtype)} {[*feature.shape, *colors]}"
+        if not gray:
+            hint += ", colours in RGB order"
+        if feature.flexibility is not None:
+            hint += f"; height and width may be {feature.flexibility}"
         raise UsageError(
-            f"Wrong input: {feature.name!r} is an image of {image.dtype} {list(image.shape)}.",
-            hint=f"give the pixels as {np.dtype(dtype)} {[*feature.shape, *colors]}, colours in "
-            f"RGB order; height and width may be {feature.flexibility or list(feature.shape)}.",
+            f"Wrong input: the image {feature.name!r} is given as {image.dtype} "
+            f"{list(image.shape)}.",
+            hint=f"{hint}.",
         )
     if gray:
         return image[None, None]

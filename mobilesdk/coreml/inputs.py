@@ -123,7 +123,7 @@ class _ArrayReader:
 
     def read(self, given: Any) -> Tensor:
         element = self.declared.element
-        array = self._shaped(np.asarray(given))
+        array = self._shaped(_array(self.name, given))
         value = _converted(self.name, array, element)
         if self.rounds:
             value = round_float16(value)
@@ -174,10 +174,20 @@ def _same_names(what: str, given: object, wanted: Iterable[str]) -> None:
         )
     missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     if missing or unknown:
+        takes = f"the function takes {sorted(wanted)}."
+        if what == "states" and missing:
+            takes += " Pass states=model.new_states(), and the same ones to the runs that follow."
+        raise UsageError(f"Wrong {what}: missing {missing}, unknown {unknown}.", hint=takes)
+
+
+def _array(name: str, given: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
-            f"Wrong {what}: missing {missing}, unknown {unknown}.",
-            hint=f"the function takes {sorted(wanted)}.",
-        )
+            f"Wrong input: {name!r} cannot be read as an array: {error}",
+            hint="give a numpy array; of a torch tensor, tensor.detach().cpu().numpy().",
+        ) from error
 
 
 def _converted(name: str, array: NDArray[Any], element: ElementType) -> Tensor:

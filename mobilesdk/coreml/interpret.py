@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mobilesdk.coreml.faults import FAULTS, HIGHER_LIMITS_HINT, refusal
 from mobilesdk.coreml.live_memory import LiveMemory
-from mobilesdk.coreml.non_finite import NonFinite, found_in, is_finite
+from mobilesdk.coreml.non_finite import NonFinite, found_in, has_nan, is_finite
 from mobilesdk.coreml.ops.arguments import Converter
 from mobilesdk.coreml.program import Operation
 from mobilesdk.coreml.results import Unchecked, ValueCheck, is_owned
@@ -30,15 +30,17 @@ class Run:
     Attributes:
         slots: Values by slot; None before they are computed and after their last use.
         finite: Whether the value of a slot is finite, by slot.
+        nan: Whether it has NaN, by slot.
         operations_left: How many more may be executed.
         memory: What the values in the slots take.
         observe: Called with every result.
         non_finite: By result, in order: the first time that an operation made it not finite of
-            values that are.
+            values that are, or NaN of values that are none.
     """
 
     slots: list[Any]
     finite: list[bool]
+    nan: list[bool]
     operations_left: int
     memory: LiveMemory
     observe: Observer | None = None
@@ -65,6 +67,12 @@ class Run:
         """
         self.memory.put(slot, value)
         self.slots[slot] = value
+
+    def look_at(self, slot: int) -> None:
+        """Tell whether the value of a slot is finite; if it is not, whether it has NaN."""
+        value = self.slots[slot]
+        self.finite[slot] = is_finite(value)
+        self.nan[slot] = not self.finite[slot] and has_nan(value)
 
     def free(self, slot: int) -> None:
         """Forget a value."""
@@ -184,19 +192,32 @@ class Step:
     def _look_at_results(self, run: Run) -> None:
         operation = self.operation
         for slot, check in self.outputs:
-            value = run.slots[slot]
             if check.is_float:
-                run.finite[slot] = is_finite(value)
-                if not run.finite[slot] and not self.hands_on and self._was_given_finite(run):
-                    found = found_in(value, operation.name, operation.type, check.name)
-                    run.non_finite.setdefault(check.name, found)
+                run.look_at(slot)
+                if not run.finite[slot] and not self.hands_on:
+                    self._note(run, slot, check.name)
             if run.observe:
-                run.observe(operation, check.name, value)
+                run.observe(operation, check.name, run.slots[slot])
 
-    def _was_given_finite(self, run: Run) -> bool:
-        return all(run.finite[slot] for slot in self._slots_read()) and all(
-            map(is_finite, (*self.known.values(), *self._constants_among_others()))
+    def _note(self, run: Run, slot: int, name: str) -> None:
+        """Note a result that is not finite, if what it was given does not explain it."""
+        constants = (*self.known.values(), *self._constants_among_others())
+        given_finite = all(run.finite[each] for each in self._slots_read()) and all(
+            map(is_finite, constants)
         )
+        if given_finite or (run.nan[slot] and not self._was_given_nan(run, constants)):
+            operation = self.operation
+            found = found_in(
+                run.slots[slot],
+                operation.name,
+                operation.type,
+                name,
+                of_infinity=not given_finite,
+            )
+            run.non_finite.setdefault(name, found)
+
+    def _was_given_nan(self, run: Run, constants: Iterable[Any]) -> bool:
+        return any(run.nan[each] for each in self._slots_read()) or any(map(has_nan, constants))
 
     def _slots_read(self) -> Iterator[int]:
         yield from (slot for _, slot in self.direct)
@@ -226,7 +247,7 @@ class CompiledBlock:
         """Run with arguments for its inputs; give its results."""
         for slot, value in zip(self.inputs, arguments, strict=True):
             run.put(slot, value)
-            run.finite[slot] = is_finite(value)
+            run.look_at(slot)
         for step in self.steps:
             step.run(run)
         return tuple(fetch(source, run.slots) for source in self.outputs)

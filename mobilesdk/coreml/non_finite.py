@@ -1,4 +1,4 @@
-"""Numbers that are infinite or not a number: whether there are any, and who brought them in."""
+"""Numbers that are infinite or not a number (NaN): whether there are any, and who made them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from mobilesdk.coreml.ops.state import State
 class NonFinite:
     """A constant that is stored so, or a result that is not finite while its arguments are.
 
+    A result with NaN counts too if its arguments have infinities, but no NaN.
+
     Attributes:
         operation: Its name; of a constant that is written in place, the argument and the operation.
         op_type: Its type, e.g. ``mul``; of a constant ``const`` or ``constexpr_…``.
         result: Name of the result.
         count: Elements that are infinite or not a number.
         total: All elements.
+        of_infinity: Whether it is a result with NaN, and an argument was infinite.
     """
 
     operation: str
@@ -30,6 +33,7 @@ class NonFinite:
     result: str
     count: int
     total: int
+    of_infinity: bool = False
 
     @property
     def is_constant(self) -> bool:
@@ -37,6 +41,11 @@ class NonFinite:
         return is_constant(self.op_type)
 
     def __str__(self) -> str:
+        if self.of_infinity:
+            return (
+                f"{self.op_type} {self.operation}: {self.count} of {self.total} values are NaN or "
+                "infinite; it made NaN of infinity."
+            )
         how = "as they are stored" if self.is_constant else "though all it was given are"
         return (
             f"{self.op_type} {self.operation}: {self.count} of {self.total} values are not finite, "
@@ -44,10 +53,12 @@ class NonFinite:
         )
 
 
-def found_in(value: Tensor, operation: str, op_type: str, result: str) -> NonFinite:
+def found_in(
+    value: Tensor, operation: str, op_type: str, result: str, *, of_infinity: bool = False
+) -> NonFinite:
     """Describe a tensor that is not finite."""
     count = int(value.numel() - value.isfinite().sum())
-    return NonFinite(operation, op_type, result, count, value.numel())
+    return NonFinite(operation, op_type, result, count, value.numel(), of_infinity)
 
 
 def is_finite(value: Any) -> bool:
@@ -63,3 +74,16 @@ def is_finite(value: Any) -> bool:
     if isinstance(value, TensorList):
         return is_finite(value.items)
     return not isinstance(value, (list, tuple)) or all(map(is_finite, value))
+
+
+def has_nan(value: Any) -> bool:
+    """Tell whether any number in a value is NaN."""
+    if isinstance(value, Tensor):
+        return value.is_floating_point() and bool(value.isnan().any())
+    if isinstance(value, float):
+        return math.isnan(value)
+    if isinstance(value, State):
+        return has_nan(value.value)
+    if isinstance(value, TensorList):
+        return has_nan(value.items)
+    return isinstance(value, (list, tuple)) and any(map(has_nan, value))

@@ -86,10 +86,14 @@ def find_files(path: Path) -> Layout:
     """List the files of a package and find its model.
 
     Raises:
-        FileRejected: It is no package, has links or special files in it, or its manifest points
-            outside of it.
+        FileRejected: It does not exist, is no package or a link, has links or special files in it,
+            or its manifest points outside of it.
     """
-    if path.is_symlink() or not path.is_dir():
+    if path.is_symlink():
+        raise FileRejected(f"{path.name} is a symbolic link.", hint="give what it points to.")
+    if not path.exists():
+        raise FileRejected(f"There is no package {path}.", hint="check the path.")
+    if not path.is_dir():
         raise FileRejected(f"{path.name} is not a Core ML package (a folder with Manifest.json).")
     files, size_bytes = _list(path)
     model = _root_model(path, files)

@@ -64,8 +64,12 @@ class Precision:
                 "The number of products between roundings goes with float16_accumulation only.",
                 hint='give both precision="float16_accumulation" and accumulation=16, or neither.',
             )
-        if self.block_size is not None and self.block_size < 1:
-            raise UsageError("The number of products between roundings must be 1 or more.")
+        size = self.block_size
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise UsageError(
+                f"The number of products between roundings is {size!r}.",
+                hint="give a whole number of 1 or more as accumulation.",
+            )
 
     @property
     def rounds(self) -> bool:

@@ -28,5 +28,8 @@ class RunLimits:
     memory_bytes: int = field(default_factory=_half_of_memory)
 
     def __post_init__(self) -> None:
-        if min(self.elements, self.operations, self.memory_bytes) < 1:
-            raise UsageError("Limits of a run are 1 or more.")
+        for name, limit in vars(self).items():
+            if not isinstance(limit, int) or limit < 1:
+                raise UsageError(
+                    f"The limit {name} is {limit!r}.", hint="give a whole number of 1 or more."
+                )

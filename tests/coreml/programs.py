@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Block:
     def op(
         self,
         kind: str,
-        results: dict[str, Typed],
+        results: Mapping[str, Typed | bytes],
         blocks: tuple[Block, ...] = (),
         attributes: dict[str, bytes] | None = None,
         **arguments: Any,
@@ -98,8 +99,9 @@ class Block:
         for parameter, given in arguments.items():
             bindings = given if isinstance(given, list) else [given]
             message += write_bytes(2, entry(parameter, b"".join(map(_binding, bindings))))
-        for name, (dtype, shape) in results.items():
-            message += write_bytes(3, named(name, value_type(dtype, shape)))
+        for name, of in results.items():
+            written = of if isinstance(of, bytes) else value_type(*of)
+            message += write_bytes(3, named(name, written))
         for block in blocks:
             message += write_bytes(4, block.content())
         own = {"name": text(next(iter(results), kind))} | (attributes or {})

@@ -85,11 +85,32 @@ def test_every_unknown_operation_and_argument_is_listed_at_once(tmp_path: Path) 
     inner = Block(outputs=("d",))
     inner.op("fold", {"d": (HALF, (2,))}, x="a")
     made.body.op("cond", {"e": (HALF, (2,))}, (inner, inner), pred=np.bool_(True))
-    made.body.op("clip", {"y": (HALF, (2,))}, x="e", alpha=np.float16(1))
+    made.body.op("constexpr_pack", {"w": (HALF, (2,))}, data=np.float16(1))
+    made.body.op("constexpr_cast", {"v": (HALF, (2,))}, source_val=np.float16(1), step=np.int32(1))
+    made.body.op("add", {"y": (HALF, (2,))}, x="e", y="w")
     with pytest.raises(UnsupportedProgram) as caught:
         load(write(tmp_path / "m", made))
-    for part in ("slope of relu", "warp", "fold (2 times)", "clip without its argument beta"):
+    for part in (
+        "argument slope of relu",
+        "operation warp",
+        "fold (2 times)",
+        "operation constexpr_pack",
+        "argument step of constexpr_cast",
+        "lacks 5 thing(s)",
+    ):
         assert part in caught.value.message
+
+
+def test_an_operation_without_an_argument_is_a_broken_package(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("clip", {"y": (HALF, (2,))}, x="x", alpha=np.float16(1))
+    with pytest.raises(ArtifactInvalid, match="clip y: its argument beta is missing"):
+        load(write(tmp_path / "m", made))
+    packed = function()
+    packed.body.op("constexpr_cast", {"c": (SINGLE, (2,))}, source_val=np.ones(2, np.float16))
+    packed.body.op("relu", {"y": (HALF, (2,))}, x="x")
+    with pytest.raises(FileRejected, match="constexpr_cast with source_val is not known"):
+        load(write(tmp_path / "n", packed))
 
 
 def test_an_operation_newer_than_the_operation_set_is_unknown(tmp_path: Path) -> None:
@@ -118,8 +139,8 @@ def test_random_operations_load_and_do_not_run(tmp_path: Path) -> None:
     [
         ((HALF, (3,)), r"shape \[2\], declared is \[3\]"),
         ((HALF, (None, 2)), r"declared is \[\?, 2\]"),
-        ((WHOLE, (2,)), "float32, declared int32"),
-        (("bool", (2,)), "declared bool"),
+        ((WHOLE, (2,)), "its argument x is float16, its result y is int32"),
+        ((SINGLE, (2,)), "its argument x is float16, its result y is float32"),
     ],
 )
 def test_results_are_held_to_their_declaration(tmp_path: Path, declared: Any, message: str) -> None:
@@ -137,12 +158,18 @@ def test_the_number_of_results_is_checked(tmp_path: Path) -> None:
         run(tmp_path, made, np.zeros(2, np.float16))
 
 
-def test_integers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("operation", "factor", "small"), [("add", -2, -1), ("sub", 2, -1), ("mul", 2, 2)]
+)
+def test_integers_that_do_not_fit_are_refused(
+    tmp_path: Path, operation: str, factor: int, small: int
+) -> None:
     made = function(WHOLE)
-    made.body.op("identity", {"y": ("int16", (2,))}, x="x")
-    assert_array_equal(run(tmp_path, made, np.array([1, -2], np.int32)), [1, -2])
-    with pytest.raises(ArtifactInvalid, match="does not fit int16"):
-        load(tmp_path / "m").predict({"x": np.array([1, 1 << 20], np.int32)})
+    made.body.op(operation, {"y": (WHOLE, (2,))}, x="x", y=np.int32(factor))
+    highest = (1 << 31) - 1
+    assert_array_equal(run(tmp_path, made, np.array([1, 1], np.int32)), [small, small])
+    with pytest.raises(ArtifactInvalid, match=f"{operation} y: the result y does not fit int32"):
+        load(tmp_path / "m").predict({"x": np.array([1, -highest], np.int32)})
 
 
 def test_casts_wrap_as_in_c(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ X = np.ones(2, np.float16)
 
 def step(function: Any) -> None:
     operation = Operation("odd", {}, (), {}, ())
-    Step(operation, function, hands_on=False).run(Run([], [], 1, LiveMemory(1)))
+    Step(operation, function, hands_on=False).run(Run([], [], [], 1, LiveMemory(1)))
 
 
 def failing(error: Exception) -> Any:

@@ -58,8 +58,17 @@ def test_images_of_other_sizes_are_refused(tmp_path: Path) -> None:
     model = load(flexible(tmp_path, image_ranges((4, 8), (6, -1)), image="rgb"))
     assert model.predict({"x": np.ones((5, 60, 3), np.uint8)})["y"].shape == (1, 3, 5, 60)
     for shape in ((9, 6, 3), (4, 5, 3), (4, 6, 4), (4, 6)):
-        with pytest.raises(UsageError, match="is an image of"):
+        with pytest.raises(UsageError, match="is given as uint8") as caught:
             model.predict({"x": np.ones(shape, np.uint8)})
+        assert "colours in RGB order; height and width may be" in caught.value.hint
+
+
+def test_the_hint_for_an_image_fits_it(tmp_path: Path) -> None:
+    made = Function({"x": (SINGLE, (1, 1, 4, 6))}, ("y",), images={"x": "grayscale"})
+    made.body.op("relu", {"y": (SINGLE, (1, 1, 4, 6))}, x="x")
+    with pytest.raises(UsageError, match="is given as float32") as caught:
+        load(write(tmp_path / "m", made)).predict({"x": np.ones((4, 6), np.float32)})
+    assert caught.value.hint == "give the pixels as uint8 [4, 6]."
 
 
 @pytest.mark.parametrize("message", [write_bytes(21, b""), write_bytes(31, b"")])

@@ -40,7 +40,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     body.op("relu6", {"a": (HALF, (1, 96, 112, 112))}, x=up)
     pads = np.array([0, 0, 0, 0, 0, 1, 0, 1], np.int32)
     padded = {"p": (HALF, (1, 96, 113, 113))}
-    body.op("pad", padded, x="a", pad=pads, mode=Text("constant"), constant_val=np.float32(0))
+    body.op("pad", padded, x="a", pad=pads, mode=Text("constant"), constant_val=np.float16(0))
     deep = conv("deep", "p", 56, weight("w_deep", 96, 1, 3, 3), 2, 96)
     body.op("relu6", {"b": (HALF, (1, 96, 56, 56))}, x=deep)
     down = conv("down", "b", 56, weight("w_down", 24, 96, 1, 1))

@@ -153,9 +153,21 @@ def test_reading_a_state_is_no_overflow(tmp_path: Path) -> None:
 def test_a_run_that_fails_tells_what_it_found_before(tmp_path: Path) -> None:
     made = function()
     made.body.op("square", {"squares": HALF}, x="x")
-    made.body.op("cast", {"whole": ("int32", (2,))}, x="squares", dtype=Text("int32"))
-    made.body.op("gather", {"y": HALF}, x="x", indices="whole", axis=np.int32(0))
+    made.body.op("cast", {"y": ("int32", (2,))}, x="squares", dtype=Text("int32"))
     model = load(write(tmp_path / "m", made))
-    with pytest.raises(ArtifactInvalid, match="gather y"):
+    with pytest.raises(ArtifactInvalid, match="cast y: a number that is none of int32, or NaN"):
         model.predict({"x": X * 1.5})
     assert described(model) == [("square", "squares", 1, 2)]
+
+
+@pytest.mark.parametrize(("mask", "found"), [([-np.inf, -np.inf], True), ([-np.inf, 0], False)])
+def test_nan_made_of_infinity_is_named(tmp_path: Path, mask: list[float], found: bool) -> None:
+    made = function()
+    made.body.op("add", {"masked": HALF}, x="x", y=np.array(mask, np.float16))
+    made.body.op("softmax", {"shares": HALF}, x="masked", axis=np.int32(0))
+    made.body.op("sqrt", {"roots": HALF}, x="shares")
+    made.body.op("greater", {"y": ("bool", (2,))}, x="roots", y=np.float16(0.5))
+    model = run(tmp_path, made)
+    made_nan = [item for item in model.non_finite if not item.is_constant]
+    assert [item.op_type for item in made_nan] == ["softmax"] * found
+    assert all("it made NaN of infinity" in str(item) for item in made_nan)

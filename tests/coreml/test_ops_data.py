@@ -278,3 +278,5 @@ def test_classes_are_texts_or_integers() -> None:
     assert (int(label), by_label) == (20, {10: 0.25, 20: 0.75})
     with pytest.raises(OpError, match="3 classes, 2 probabilities"):
         call("classify", classes=["a", "b", "c"], **given)
+    with pytest.raises(OpError, match="the class 'a' twice"):
+        call("classify", classes=["a", "a"], **given)

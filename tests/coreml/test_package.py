@@ -174,9 +174,9 @@ def test_links_and_special_files_are_rejected(
 
 def test_what_is_no_package_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file.mlpackage").write_text("text")
-    for name in ("missing.mlpackage", "file.mlpackage"):
-        with pytest.raises(FileRejected, match="not a Core ML package"):
-            Package(tmp_path / name)
+    for name, told in (("missing", "There is no package .*missing"), ("file", "not a Core ML")):
+        with pytest.raises(FileRejected, match=told):
+            Package(tmp_path / f"{name}.mlpackage")
     package = simple().package(tmp_path / "m.mlpackage")
     (package / "Manifest.json").write_text("[" * 100_000)
     with pytest.raises(FileRejected, match="not JSON"):
@@ -185,7 +185,7 @@ def test_what_is_no_package_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FileRejected, match=r"no Manifest\.json"):
         Package(package)
     (tmp_path / "link.mlpackage").symlink_to(package)
-    with pytest.raises(FileRejected, match="not a Core ML package"):
+    with pytest.raises(FileRejected, match="is a symbolic link"):
         Package(tmp_path / "link.mlpackage")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any, Union, get_args, get_origin
 
+import torch
 from torch import Tensor
 
 Ints = tuple[int, ...]
@@ -19,6 +20,8 @@ Results = tuple[Any, ...]
 
 MAX_VECTOR = 1 << 16
 """Elements of a vector argument; longer ones are no sizes, axes or positions."""
+
+_KINDS = {int: "whole numbers", float: "numbers", bool: "booleans"}
 
 # From the values that are bound to a parameter to what the function is given.
 Converter = Callable[[Sequence[Any]], Any]
@@ -65,8 +68,17 @@ def _instance(kind: type) -> Converter:
     return lambda values: _checked(_one(values), kind)
 
 
+def _of_kind(tensor: Tensor, kind: type) -> Tensor:
+    """Refuse numbers of another kind; whole ones are floats too."""
+    is_bool, is_float = tensor.dtype is torch.bool, tensor.is_floating_point()
+    if is_bool is not (kind is bool) or (is_float and kind is int):
+        told = str(tensor.dtype).removeprefix("torch.")
+        raise ValueError(f"{told} where {_KINDS[kind]} are taken")
+    return tensor
+
+
 def _scalar(kind: type) -> Converter:
-    return lambda values: kind(_tensor(values).item())
+    return lambda values: kind(_of_kind(_tensor(values), kind).item())
 
 
 def _vector(kind: type) -> Converter:
@@ -75,7 +87,8 @@ def _vector(kind: type) -> Converter:
         count = sum(tensor.numel() for tensor in tensors)
         if count > MAX_VECTOR:
             raise ValueError(f"{count} values where a vector of {MAX_VECTOR} at most is taken")
-        return tuple(kind(item) for tensor in tensors for item in tensor.reshape(-1).tolist())
+        checked = (_of_kind(tensor, kind) for tensor in tensors)
+        return tuple(kind(item) for tensor in checked for item in tensor.reshape(-1).tolist())
 
     return convert
 
@@ -108,6 +121,10 @@ _CONVERTERS: tuple[tuple[Any, Converter], ...] = (
     (Any, _one),
 )
 
+# The conversions of settings; what is converted otherwise are the values that are computed with.
+SETTINGS = frozenset(
+    convert for known, convert in _CONVERTERS if known not in (Tensor, Tensors, Values, Any)
+)
 # The conversion that changes no tensor, and those whose constants are decoded only when used.
 AS_IS = _tensor
 MAY_BE_LARGE = frozenset({_tensor, _tensors, list})

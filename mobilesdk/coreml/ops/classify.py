@@ -13,7 +13,7 @@ from mobilesdk.coreml.ops.registry import OpError, op
 def classify(*, probabilities: Tensor, classes: Any) -> tuple[Any, dict[Any, float]]:
     """Give the class of the largest probability, and the probabilities by class.
 
-    Classes are texts or integers, as many as there are probabilities.
+    Classes are texts or integers, as many as there are probabilities, each once.
     """
     values = probabilities.reshape(-1)
     labels = list(classes.reshape(-1)) if isinstance(classes, Tensor) else classes
@@ -22,6 +22,9 @@ def classify(*, probabilities: Tensor, classes: Any) -> tuple[Any, dict[Any, flo
     if len(labels) != len(values):
         raise OpError(f"{len(labels)} classes, {len(values)} probabilities")
     names = [int(label) if isinstance(label, Tensor) else label for label in labels]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise OpError(f"the class {twice!r} twice")
     best = labels[int(values.argmax())]
     chosen = best.reshape(()) if isinstance(best, Tensor) else best
     return chosen, dict(zip(names, values.tolist(), strict=True))

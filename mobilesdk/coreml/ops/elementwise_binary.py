@@ -11,6 +11,15 @@ from mobilesdk.coreml.ops.registry import Kind, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_broadcast
 
 
+def _wide(compute: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Compute integers in 64 bits, so that a result that its type cannot hold is seen."""
+
+    def wide(x: Tensor, y: Tensor) -> Tensor:
+        return compute(x, y) if x.is_floating_point() else compute(x.long(), y.long())
+
+    return wide
+
+
 def _divide(x: Tensor, y: Tensor) -> Tensor:
     if x.is_floating_point() or y.is_floating_point():
         return x / y
@@ -24,13 +33,13 @@ def _power(x: Tensor, y: Tensor) -> Tensor:
 
 
 _ROUNDED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "add": torch.add,
+    "add": _wide(torch.add),
     "floor_div": lambda x, y: torch.div(x, y, rounding_mode="floor"),
     "mod": torch.remainder,
-    "mul": torch.mul,
+    "mul": _wide(torch.mul),
     "pow": _power,
     "real_div": _divide,
-    "sub": torch.sub,
+    "sub": _wide(torch.sub),
 }
 _EXACT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "equal": torch.eq,

@@ -24,7 +24,7 @@ _ROUNDED: dict[str, Callable[[Tensor], Tensor]] = {
     "sin": torch.sin,
     "sinh": torch.sinh,
     "sqrt": torch.sqrt,
-    "square": torch.square,
+    "square": lambda x: torch.square(x if x.is_floating_point() else x.long()),
     "tan": torch.tan,
     "tanh": torch.tanh,
 }
@@ -88,14 +88,16 @@ def threshold(*, x: Tensor, alpha: float) -> Tensor:
 
 @op("cast")
 def cast(*, x: Tensor, dtype: str) -> Tensor:
-    """Convert the type: floats to integers towards zero, integers to fewer bits by wrapping."""
+    """Convert the type: floats to integers towards zero, integers to fewer bits by wrapping.
+
+    What lies outside the integer type once it is rounded, or is NaN, has no defined result.
+    """
     element = named_element(dtype)
     if element is ElementType.BOOL:
         return x != 0
     if element.is_float:
         return x if x.is_floating_point() else x.to(carrier(element))
-    whole = x.trunc().to(torch.int64) if x.is_floating_point() else x.to(torch.int64)
-    return _wrap(whole, element)
+    return _whole(x, element) if x.is_floating_point() else _wrap(x.to(torch.int64), element)
 
 
 def named_element(name: str) -> ElementType:
@@ -107,6 +109,15 @@ def named_element(name: str) -> ElementType:
     if name not in _CAST_NAMES and name not in set(ElementType):
         raise OpError(f"the type {name!r} is not known")
     return _CAST_NAMES.get(name) or ElementType(name)
+
+
+def _whole(x: Tensor, element: ElementType) -> Tensor:
+    span = 1 << element.bits
+    low = -span // 2 if element.is_signed else 0
+    whole = x.trunc()
+    if not bool(((whole >= low) & (whole < low + span)).all()):
+        raise OpError(f"a number that is none of {element}, or NaN: its conversion is undefined")
+    return whole.to(torch.int64)
 
 
 def _wrap(whole: Tensor, element: ElementType) -> Tensor:

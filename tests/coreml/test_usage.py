@@ -1,0 +1,92 @@
+"""What a caller may get wrong: refused with a usage error that says what to give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mobilesdk.coreml import RunLimits, load
+from mobilesdk.coreml.executor import Executable
+from mobilesdk.coreml.program import NamedType, TensorType
+from mobilesdk.coreml.wire import write_bytes
+from mobilesdk.errors import ArtifactInvalid, UsageError
+from tests.coreml.programs import Function, Typed, value_type, write
+from tests.coreml.test_interface import classifier, listed
+
+SINGLE: Typed = ("float32", (2,))
+X = np.ones(2, np.float32)
+
+
+def with_state(root: Path) -> Executable:
+    made = Function({"x": SINGLE}, ("y",), states={"s": SINGLE})
+    made.body.op("read_state", {"old": SINGLE}, input="s")
+    made.body.op("add", {"y": SINGLE}, x="old", y="x")
+    return load(write(root / "m", made))
+
+
+@pytest.mark.parametrize(
+    "given", [[[1, 2], [3]], torch.ones(2, requires_grad=True)], ids=["ragged", "with gradient"]
+)
+def test_what_is_no_array_is_refused(tmp_path: Path, given: Any) -> None:
+    model = with_state(tmp_path)
+    with pytest.raises(UsageError, match="'x' cannot be read as an array") as caught:
+        model.predict({"x": given}, states=model.new_states())
+    assert "detach" in caught.value.hint
+    model.predict({"x": torch.ones(2)}, states=model.new_states())
+
+
+def test_states_that_are_missing_can_be_made(tmp_path: Path) -> None:
+    model = with_state(tmp_path)
+    with pytest.raises(UsageError, match=r"missing \['s'\]") as caught:
+        model.predict({"x": X})
+    assert "states=model.new_states()" in caught.value.hint
+
+
+def test_functions_and_states_are_listed(tmp_path: Path) -> None:
+    model = with_state(tmp_path)
+    assert model.functions == ("main",)
+    (state,) = model.states
+    assert isinstance(state, NamedType)
+    assert isinstance(state.type, TensorType)
+    assert (state.name, str(state.type.element), state.type.shape) == ("s", "float32", (2,))
+
+
+@pytest.mark.parametrize("limit", ["x", 1.5, 0])
+def test_limits_are_whole_numbers(limit: Any) -> None:
+    with pytest.raises(UsageError, match=f"The limit operations is {limit!r}"):
+        RunLimits(operations=limit)
+
+
+@pytest.mark.parametrize("accumulation", [1.5, 0])
+def test_products_between_roundings_are_counted(tmp_path: Path, accumulation: Any) -> None:
+    with pytest.raises(UsageError, match=f"between roundings is {accumulation}"):
+        load(tmp_path, precision="float16_accumulation", accumulation=accumulation)
+
+
+def test_a_path_is_needed() -> None:
+    with pytest.raises(UsageError, match="None is not a path"):
+        load(None)  # type: ignore[arg-type]  # what is refused
+
+
+def test_a_division_of_integers_by_zero_is_told_in_words(tmp_path: Path) -> None:
+    made = Function({"x": ("int32", (2,))}, ("y",))
+    made.body.op("floor_div", {"y": ("int32", (2,))}, x="x", y=np.int32(0))
+    with pytest.raises(ArtifactInvalid, match=r"floor_div y: a division by zero\."):
+        load(write(tmp_path / "m", made)).predict({"x": np.ones(2, np.int32)})
+
+
+def test_an_integer_label_is_an_integer_of_python(tmp_path: Path) -> None:
+    made = classifier(listed((5, 3, 7)))
+    made.body.operations.clear()
+    key, value = value_type("int64", ()), value_type("float32", ())
+    by_label = write_bytes(4, write_bytes(1, key) + write_bytes(2, value))
+    results: dict[str, Typed | bytes] = {"label": ("int64", ()), "probs": by_label}
+    made.body.op("classify", results, probabilities="x", classes=listed((5, 3, 7)))
+    given = {"x": np.array([[0.25, 0.5, 0.25]], np.float32)}
+    found = load(write(tmp_path / "m", made)).predict(given)
+    assert (type(found["label"]), found["label"]) == (int, 3)
+    assert found["probs"] == {5: 0.25, 3: 0.5, 7: 0.25}
