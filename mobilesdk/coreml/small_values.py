@@ -19,8 +19,9 @@ NOTICED = 0.01
 
 
 def norm(values: NDArray[Any]) -> float:
-    """Give the root of the summed squares, in float64."""
-    return float(np.linalg.norm(values.astype(np.float64)))
+    """Give the root of the summed squares, in float64; NaN or infinity of values that are not."""
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported elsewhere
+        return float(np.linalg.norm(values.astype(np.float64)))
 
 
 def vanished_weights(wiring: Wiring) -> Iterator[str]:

@@ -25,7 +25,7 @@ from mobilesdk.coreml.program import (
     Value,
     ValueType,
 )
-from mobilesdk.coreml.signatures import FREE, VALUES, signature
+from mobilesdk.coreml.signatures import FREE, SAME, VALUES, signature
 from mobilesdk.errors import ArtifactInvalid, FileRejected
 
 # The argument that names the element type of a result, and which result.
@@ -107,7 +107,7 @@ class _Checker:
             is_setting = meaning.parameters[name].convert in SETTINGS
             if is_setting and name not in VALUES.get(operation.type, ()):
                 continue
-            members = groups.setdefault(rules.groups.get(name, "T"), [])
+            members = groups.setdefault(rules.groups.get(name, SAME), [])
             members += _typed(f"its argument {name}", bindings, types)
         every = rules.results * len(operation.outputs) if len(rules.results) == 1 else rules.results
         for group, output in zip(every, operation.outputs, strict=False):
