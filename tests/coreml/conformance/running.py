@@ -44,7 +44,7 @@ def run(
     command = [sys.executable, "-m", "pytest"]
     for plugin in PLUGINS:
         command += ["-p", f"{__package__}.{plugin}"]
-    command += ["-c", str(SETTINGS), "--rootdir", str(tests), "--quiet", "--tb=line"]
+    command += ["-c", str(SETTINGS), "--rootdir", str(tests), "--quiet", "--tb=line", "--runxfail"]
     command += ["--numprocesses", str(workers)] if workers else ["-p", "no:xdist"]
     command += ["-k", select] if select else []
     with (
