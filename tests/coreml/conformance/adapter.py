@@ -32,13 +32,18 @@ from mobilesdk.coreml.precision import Precision
 from mobilesdk.coreml.program import Function, TensorType
 from mobilesdk.errors import ArtifactInvalid
 from tests.coreml.conformance.known_failures import FLOAT16_IN_FLOAT32
+from tests.coreml.conformance.limits import (
+    FLOAT32_LIMIT,
+    Limits,
+    apple_limits,
+    differing,
+    float16_limits,
+    is_of_other_type,
+)
 
 CASES_PER_TEST, LOG = "CONFORMANCE_CASES_PER_TEST", "CONFORMANCE_LOG"
 # What Core ML's own error says; some tests look for it.
 RUNTIME_ERROR = "Unable to compute the prediction using ML Program"
-FLOAT16_OF_LARGEST, FLOAT16_ABSOLUTE, FLOAT16_RELATIVE, FLOAT32_LIMIT = 5e-3, 0.5, 1e-2, 1e-4
-# By what Apple's comparison widens the limits of a test for programs in float16, and to what.
-APPLE_FLOAT16_FACTOR, APPLE_FLOAT16_ABSOLUTE, APPLE_FLOAT16_RELATIVE = 100.0, 0.5, 0.05
 # Reasons that name an entry of Apple's list of faults.
 APPLE_FAULT = "rdar://"
 
@@ -103,8 +108,10 @@ def compare_backend(
     """Predict and compare, with the narrower of this project's limits and Apple's."""
     found = testing_utils.run_core_ml_predict(mlmodel, input_key_values, state)
     rounded = dtype == "fp16" or _uses_float16(mlmodel)
-    apple = apple_limits(mlmodel, dtype, atol, rtol)
-    misses: dict[str, tuple[Any, Any, tuple[float, float]]] = {}
+    apple = apple_limits(
+        dtype == "fp16" or mlmodel.compute_unit != ct.ComputeUnit.CPU_ONLY, atol, rtol
+    )
+    misses: dict[str, tuple[Any, Any, Limits]] = {}
     for name, expected in (expected_outputs or {}).items():
         value = testing_utils._get_coreml_out_from_dict(found, name)
         if not isinstance(value, np.ndarray):
@@ -113,36 +120,26 @@ def compare_backend(
         wanted = np.atleast_1d(np.asarray(expected))
         if also_compare_shapes:
             assert value.shape == wanted.shape
-        own = _float16_limits(wanted) if rounded else (FLOAT32_LIMIT, FLOAT32_LIMIT)
+        own = float16_limits(wanted) if rounded else (FLOAT32_LIMIT, FLOAT32_LIMIT)
         limits = min(own[0], apple[0]), min(own[1], apple[1])
-        if _differing(value, wanted, limits) <= allow_mismatch_ratio:
+        if differing(value, wanted, limits) <= allow_mismatch_ratio:
             continue
-        if rounded and dtype == "fp32" and _differing(value, wanted, own) <= allow_mismatch_ratio:
+        if rounded and dtype == "fp32" and differing(value, wanted, own) <= allow_mismatch_ratio:
             misses[name] = value, wanted, limits
             continue
         np.testing.assert_allclose(value, wanted, atol=limits[0], rtol=limits[1])
     if misses:
         attainable = not any(
-            _is_of_other_type(*miss, allow_mismatch_ratio) for miss in misses.values()
+            is_of_other_type(*miss, allow_mismatch_ratio) for miss in misses.values()
         )
         if attainable and state is None:
             unrounded = _predict(mlmodel, input_key_values, None, Precision("float32"))
             for name, (_, wanted, limits) in misses.items():
                 value = testing_utils._get_coreml_out_from_dict(unrounded, name)
-                attainable &= _differing(value, wanted, limits) <= allow_mismatch_ratio
+                attainable &= differing(value, wanted, limits) <= allow_mismatch_ratio
         assert not attainable, FLOAT16_IN_FLOAT32
         running.unattainable = True
     return found
-
-
-def apple_limits(model: Any, dtype: str, atol: float, rtol: float) -> tuple[float, float]:
-    """Give the limits of Apple's own comparison, absolute and relative."""
-    if model.compute_unit == ct.ComputeUnit.CPU_ONLY and dtype == "fp32":
-        return atol, rtol
-    return (
-        max(atol * APPLE_FLOAT16_FACTOR, APPLE_FLOAT16_ABSOLUTE),
-        max(rtol * APPLE_FLOAT16_FACTOR, APPLE_FLOAT16_RELATIVE),
-    )
 
 
 @pytest.hookimpl(trylast=True)  # after pytest's own, which puts its own ``pytest.xfail`` in place
@@ -276,38 +273,6 @@ def _output(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     return np.atleast_1d(value.astype(np.float32) if value.dtype == np.bool_ else value)
-
-
-def _float16_limits(expected: Any) -> tuple[float, float]:
-    finite = np.abs(expected[np.isfinite(expected)].astype(np.float64))
-    absolute = FLOAT16_OF_LARGEST * float(finite.max(initial=0.0))
-    return min(absolute, FLOAT16_ABSOLUTE), FLOAT16_RELATIVE
-
-
-def _differing(value: Any, expected: Any, limits: tuple[float, float]) -> float:
-    """Give the part of the elements that differ by more."""
-    close = np.isclose(
-        value.astype(np.float64),
-        expected.astype(np.float64),
-        atol=limits[0],
-        rtol=limits[1],
-        equal_nan=True,
-    )
-    return float((~close).mean()) if close.size else 0.0
-
-
-def _is_of_other_type(
-    value: Any, expected: Any, limits: tuple[float, float], allowed: float
-) -> bool:
-    """Tell if float16 on one side, and not on the other, accounts for the difference.
-
-    Of float16 results, the number nearest to what is expected is outside of the limits. Or float32
-    results are, once rounded to the float16 of what is expected, within them.
-    """
-    if value.dtype == np.float16:
-        return _differing(expected.astype(np.float16), expected, limits) > allowed
-    rounded = value.astype(np.float16)
-    return expected.dtype == np.float16 and _differing(rounded, expected, limits) <= allowed
 
 
 def _digest(item: pytest.Item) -> str:
