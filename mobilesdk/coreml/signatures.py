@@ -81,7 +81,8 @@ _DOMAINS = {
 }
 _DOMAIN_OF = {name: domain for domain, names in _DOMAINS.items() for name in names.split()}
 
-# From iOS 17 on, all but the first argument of these have a type of their own.
+# From iOS 17 on, all but the first argument of these have a type of their own. Of norms they have it
+# before too: coremltools writes float16 statistics beside float32 data for iOS 15.
 _SEPARATE_SINCE_IOS17 = {
     "batch_norm": "mean variance gamma beta",
     "conv": "weight bias",
@@ -92,6 +93,7 @@ _SEPARATE_SINCE_IOS17 = {
     "prelu": "alpha",
     "softplus_parametric": "alpha beta",
 }
+_NORMS = frozenset({"batch_norm", "instance_norm", "layer_norm"})
 _INDICES = {"indices": INTEGER}
 _GROUPS = {
     "cast": {"x": FREE},
@@ -145,7 +147,7 @@ def signature(op_type: str, ios: int) -> Signature:
     results = _RESULTS.get(op_type, (SAME,))
     if ios >= 17 and op_type == "matmul":
         groups, results = {"x": FREE, "y": FREE}, (FREE,)
-    elif ios >= 17 and op_type in _SEPARATE_SINCE_IOS17:
+    elif op_type in _SEPARATE_SINCE_IOS17 and (ios >= 17 or op_type in _NORMS):
         groups = dict.fromkeys(_SEPARATE_SINCE_IOS17[op_type].split(), OTHER)
         others = Domain.NUMBERS if op_type == "linear" else Domain.FLOATS
     elif op_type in _INTEGER_OTHERS:

@@ -99,6 +99,13 @@ def test_weights_have_a_type_of_their_own_from_ios_17_on(tmp_path: Path) -> None
         load(package(tmp_path / "result", "linear", SINGLE, "CoreML7", **given))
 
 
+def test_statistics_of_norms_have_a_type_of_their_own(tmp_path: Path) -> None:
+    given = {"x": "half", "axes": np.array([0]), "gamma": np.ones(2, np.float32)}
+    load(package(tmp_path / "old", "layer_norm", HALF, "CoreML5", **given))
+    with pytest.raises(ArtifactInvalid, match="gamma is int32"):
+        load(package(tmp_path / "m", "layer_norm", HALF, **given | {"gamma": np.ones(2, int)}))
+
+
 def test_a_product_has_the_type_of_one_of_its_factors(tmp_path: Path) -> None:
     given = {"x": "whole", "y": np.ones((2, 2), np.float32)}
     load(package(tmp_path / "integers", "matmul", WHOLE, **given))
