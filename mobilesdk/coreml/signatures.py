@@ -81,9 +81,9 @@ _DOMAINS = {
 }
 _DOMAIN_OF = {name: domain for domain, names in _DOMAINS.items() for name in names.split()}
 
-# From iOS 17 on, all but the first argument of these have a type of their own. Of norms they have it
-# before too: coremltools writes float16 statistics beside float32 data for iOS 15.
-_SEPARATE_SINCE_IOS17 = {
+# From iOS 17 on, all but the first argument of these have a type of their own. Of norms they have
+# it before too: coremltools writes float16 statistics beside float32 data for iOS 15.
+_SEPARATE = {
     "batch_norm": "mean variance gamma beta",
     "conv": "weight bias",
     "conv_transpose": "weight bias",
@@ -147,8 +147,8 @@ def signature(op_type: str, ios: int) -> Signature:
     results = _RESULTS.get(op_type, (SAME,))
     if ios >= 17 and op_type == "matmul":
         groups, results = {"x": FREE, "y": FREE}, (FREE,)
-    elif op_type in _SEPARATE_SINCE_IOS17 and (ios >= 17 or op_type in _NORMS):
-        groups = dict.fromkeys(_SEPARATE_SINCE_IOS17[op_type].split(), OTHER)
+    elif op_type in _SEPARATE and (ios >= 17 or op_type in _NORMS):
+        groups = dict.fromkeys(_SEPARATE[op_type].split(), OTHER)
         others = Domain.NUMBERS if op_type == "linear" else Domain.FLOATS
     elif op_type in _INTEGER_OTHERS:
         others = Domain.INTEGERS
