@@ -147,6 +147,8 @@ def signature(op_type: str, ios: int) -> Signature:
     results = _RESULTS.get(op_type, (SAME,))
     if ios >= 17 and op_type == "matmul":
         groups, results = {"x": FREE, "y": FREE}, (FREE,)
+    elif ios < 17 and op_type == "batch_norm":  # coremltools declares float16 for float32 data
+        groups, results = dict.fromkeys(_SEPARATE[op_type].split(), OTHER), (FREE,)
     elif op_type in _SEPARATE and (ios >= 17 or op_type in _NORMS):
         groups = dict.fromkeys(_SEPARATE[op_type].split(), OTHER)
         others = Domain.NUMBERS if op_type == "linear" else Domain.FLOATS
