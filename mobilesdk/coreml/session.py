@@ -101,7 +101,7 @@ class ReferenceSession:
         return {spec.name: self._taken(name, spec, found[name]) for name, spec in self._outputs}
 
     def findings(self) -> tuple[str, ...]:
-        """Name the first operation of the last run that made non-finite values of finite ones."""
+        """Name the first operation of the last run that made infinity of finite values, or NaN."""
         found = [item for item in self._executable.non_finite if not item.is_constant]
         return tuple(map(str, found[:1]))
 

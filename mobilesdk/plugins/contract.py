@@ -191,7 +191,7 @@ class RuntimeSession(Protocol):
         ...
 
     def findings(self) -> tuple[str, ...]:
-        """Name what made numbers that are not finite of finite ones in the last run.
+        """Name what made infinity of finite numbers, or NaN, in the last run.
 
         A constant of the file that is not finite, a mask of ``-inf`` for example, is none.
         Empty if nothing did, or if the runtime shows no values. Each fails the artifact.

@@ -63,7 +63,7 @@ def judge(
 
 
 def non_finite_gate(non_finite_count: int, run_count: int, first: str) -> Gate:
-    """Judge runs in which an op made numbers that are not finite of finite ones.
+    """Judge runs in which an op made infinity of finite numbers, or NaN.
 
     The outputs may hide it. A device that saturates, or that orders its sums in another way, then
     gives something else, so one such run is one too many.

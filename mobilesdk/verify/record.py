@@ -66,7 +66,7 @@ class Replay(Frozen):
     """The worst output of a replay.
 
     Attributes:
-        non_finite: The first op that made numbers that are not finite of finite ones; empty if
+        non_finite: The first op that made infinity of finite numbers, or NaN; empty if
             none did, or if the runtime shows no values.
     """
 

@@ -19,7 +19,7 @@ class Runs:
 
     Attributes:
         count: Of runs.
-        non_finite_count: Of runs in which an op made numbers that are not finite of finite ones.
+        non_finite_count: Of runs in which an op made infinity of finite numbers, or NaN.
         first_non_finite: The first of them, e.g. ``golden 2: mul scaled: 1 of 8 values are not
             finite, …``; empty if there is none, or if the runtime shows no values.
     """
