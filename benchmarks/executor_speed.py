@@ -201,7 +201,7 @@ def main(folder: Path) -> None:
             peaks = [apart(part, name, place) / weights for _ in range(MEMORY_PROCESSES)]
             limit = f"{MEMORY_LIMIT}" if part == "memory" else ""
             table.add_row(name, what, "", "", f"{min(peaks):.2f}–{max(peaks):.2f}", limit)
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":
