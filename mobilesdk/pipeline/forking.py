@@ -88,6 +88,8 @@ def serve(channel: socket.socket) -> Order | None:
                 if not job_file:
                     copies.kill()
                     return None
+                for descriptor in descriptors:
+                    os.set_inheritable(descriptor, False)  # programs that a step starts lack them
                 log, progress, status = descriptors
                 template, pid = os.getpid(), os.fork()
                 if pid == 0:

@@ -158,6 +158,12 @@ def test_what_a_worker_said_last_is_heard_after_its_end(run):
     assert heard == [("last", 1.0)]
 
 
+def test_programs_of_a_step_do_not_inherit_its_progress(run):
+    heard = []
+    run("list_what_programs_inherit", report=lambda message, _: heard.append(message))
+    assert heard == ["1"]  # their own output
+
+
 def test_a_step_that_takes_too_long_is_ended(run, tmp_path):
     with pytest.raises(errors.WorkerTimedOut, match=r"took more than 3\.00 s") as caught:
         run("hang", note=tmp_path / "pid", seconds=3)

@@ -61,8 +61,20 @@ def spawn(config, context):
 
 def spawn_and_speak(config, context):
     """Start a child that keeps the descriptor of progress open; speak, and end."""
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
+    if os.fork() == 0:
+        time.sleep(600)
     context.report("last", 1.0)
+
+
+def list_what_programs_inherit(config, context):
+    """Tell how many pipes a program that is started without care finds open."""
+    line = (
+        "from pathlib import Path; print(sum(p.is_fifo() for p in Path('/proc/self/fd').iterdir()))"
+    )
+    listing = subprocess.run(
+        [sys.executable, "-c", line], close_fds=False, stdout=subprocess.PIPE, text=True
+    )
+    context.report(listing.stdout.strip())
 
 
 def tell_imports(config, context):
@@ -142,6 +154,7 @@ FAULTS = {
         spawn,
         tell_imports,
         spawn_and_speak,
+        list_what_programs_inherit,
         leak_in_child,
         babble,
         garble,
