@@ -13,7 +13,7 @@ from mobilesdk.coreml.constexpr import decode, is_constexpr
 from mobilesdk.coreml.program import Operation
 from mobilesdk.coreml.small_values import NOTICED, SMALLEST_NORMAL, norm
 from mobilesdk.coreml.storage_lints import SMALL, output_axis
-from mobilesdk.coreml.weights import Use
+from mobilesdk.coreml.uses import Use
 from mobilesdk.coreml.wiring import Wiring
 from mobilesdk.errors import FileRejected
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.coreml.storage_lints import output_axis
-from mobilesdk.coreml.weights import Use
+from mobilesdk.coreml.uses import Use
 from mobilesdk.coreml.wiring import Wiring
 
 SMALLEST_NORMAL = 2.0**-14

@@ -9,7 +9,7 @@ from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.constexpr import is_constexpr
 from mobilesdk.coreml.dtypes import packed_size
 from mobilesdk.coreml.program import Operation
-from mobilesdk.coreml.weights import Use, channel_axis
+from mobilesdk.coreml.uses import Use, channel_axis
 from mobilesdk.coreml.wiring import Wiring
 
 SMALL = 2048

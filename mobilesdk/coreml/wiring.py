@@ -12,7 +12,7 @@ from mobilesdk.coreml.constexpr import is_constexpr
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function, Operation, TensorType, Value
-from mobilesdk.coreml.weights import Use, uses
+from mobilesdk.coreml.uses import Use, uses
 from mobilesdk.errors import FileRejected
 
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from mobilesdk.core.artifact import WeightInfo
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.package import Package
-from mobilesdk.coreml.weights import uses
+from mobilesdk.coreml.uses import uses
 from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.runtimes.coreml import PLUGIN
 from tests.coreml.apart import write_packages
