@@ -44,18 +44,30 @@ def may_be_infinite(operations: Iterable[Operation], name: str, values: NDArray[
         return False
     is_negative = not np.isposinf(values).any()
     return all(
-        _takes(operation.type, parameter, is_negative)
+        takes_infinity(operation.type, parameter, is_negative=is_negative)
         for operation in operations
         for parameter, bindings in operation.inputs.items()
         if name in bindings
     )
 
 
+def takes_infinity(op_type: str, parameter: str, *, is_negative: bool) -> bool:
+    """Tell whether an operation has a meaning for infinite values of a parameter.
+
+    Args:
+        op_type: Its type, as in MIL.
+        parameter: Name of the parameter.
+        is_negative: Whether none of the values is plus infinity.
+    """
+    either = parameter in _EITHER_SIGN.get(op_type, ())
+    return either or (is_negative and parameter in _NEGATIVE.get(op_type, ()))
+
+
 def infinite_by_design(wiring: Wiring) -> Iterator[str]:
     """Name the constants that are infinite and may be."""
     found = []
     for use in wiring.uses:
-        if not _takes(use.operation.type, use.parameter, is_negative=True):
+        if not takes_infinity(use.operation.type, use.parameter, is_negative=True):
             continue
         values = wiring.constants.read(use.name)
         if isinstance(values, tuple) or values.dtype.kind != "f" or np.isfinite(values).all():
@@ -64,8 +76,3 @@ def infinite_by_design(wiring: Wiring) -> Iterator[str]:
             found.append(f"{use.name} ({use.operation.type})")
     if found:
         yield f"Infinite, as masks and bounds may be: {', '.join(found)}."
-
-
-def _takes(op_type: str, parameter: str, is_negative: bool) -> bool:
-    either = parameter in _EITHER_SIGN.get(op_type, ())
-    return either or (is_negative and parameter in _NEGATIVE.get(op_type, ()))

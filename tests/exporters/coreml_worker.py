@@ -52,6 +52,11 @@ class Masked(nn.Module):
         return (x + mask).softmax(-1)
 
 
+class Scaled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.full((8, 8), torch.finfo(torch.float32).min).triu(1)
+
+
 class Heavy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -113,6 +118,7 @@ COMPRESSED: dict[str, tuple[list[Any], dict[str, Any]]] = {
 # Name → module, inputs, scheme that is claimed for all weights.
 OTHERS: dict[str, tuple[nn.Module, tuple[Tensor, ...], WeightScheme | None]] = {
     "mask": (Masked(), VECTOR, None),
+    "scaled": (Scaled(), VECTOR, None),
     "overflow": (Heavy(), VECTOR, None),
     "antialias": (Resized("bilinear", antialias=True), IMAGE, None),
     "bicubic": (Resized("bicubic"), IMAGE, None),

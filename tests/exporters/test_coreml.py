@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -155,7 +156,7 @@ def test_pruning_zeroes_weights_above_65504_elements_too(exported: Path) -> None
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("mask", "ConversionFailed", ["is not finite in float16", "-1e4"]),
+        ("scaled", "ConversionFailed", ["is not finite in float16", "keep constants within 65504"]),
         ("antialias", "ConversionFailed", ["_upsample_bilinear2d_aa", "drops antialias=True"]),
         ("tanh_gelu", "ConversionFailed", ["gelu", "by the exact one"]),
         ("bicubic", "ConversionFailed", ["upsample_bicubic2d", "use mode='bilinear'"]),
@@ -176,9 +177,20 @@ def test_what_would_go_wrong_silently_is_refused(
 @pytest.mark.slow
 def test_nothing_else_failed_and_clashing_packages_stayed_out(exported: Path) -> None:
     result = json.loads((exported / "result.json").read_text())
-    refused = {"mask", "antialias", "tanh_gelu", "bicubic", "off_grid", "no_weight"}
+    refused = {"scaled", "antialias", "tanh_gelu", "bicubic", "off_grid", "no_weight"}
     assert set(result["errors"]) == refused
     assert result["hidden"] == {"tensorflow": True, "executorch": True}
+
+
+@pytest.mark.slow
+def test_a_mask_may_become_minus_infinity_and_hides_what_it_hid(exported: Path) -> None:
+    package = exported / "mask" / "output" / "model.mlpackage"
+    _, info = read(exported, "mask")
+    assert info.problems == ()
+    assert any("masks and bounds may be" in remark for remark in info.remarks)
+    (output,) = load(package).predict({"in_0": np.zeros((1, 8), np.float32)}).values()
+    expected_rows = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
+    np.testing.assert_allclose(output, expected_rows, atol=1e-3)
 
 
 @pytest.mark.slow

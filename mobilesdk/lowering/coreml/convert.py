@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from mobilesdk.core.contract import Contract
+from mobilesdk.coreml.infinities import takes_infinity
 from mobilesdk.errors import ConversionFailed, StepFailed
 
 # coremltools imports each of these when it is there, and needs none.
@@ -151,7 +152,7 @@ def to_mil(
         keep_weights: Whether ops may not be merged into the weights before them.
 
     Raises:
-        ConversionFailed: coremltools refused, or a constant is not finite any more.
+        ConversionFailed: coremltools refused, or a constant is not finite that is no mask or bound.
     """
     ct = import_coremltools()
     pipeline = ct.PassPipeline.DEFAULT
@@ -214,17 +215,29 @@ def _convert(ct: Any, source: Any, **options: Any) -> Any:
 
 
 def _refuse_infinite(mil: Any, compute_precision: str) -> None:
+    """Refuse constants that are not finite, unless all that takes them has a meaning for it."""
     for function in mil.functions.values():
         for operation in function.operations:
             value = operation.outputs[0].val if operation.op_type == "const" else None
             if isinstance(value, str | bytes | bool) or value is None:
                 continue
             array = np.asarray(value)
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                users = ", ".join(op.name for op in operation.outputs[0].child_ops)
+            if array.dtype.kind != "f" or np.isfinite(array).all():
+                continue
+            constant = operation.outputs[0]
+            if np.isnan(array).any() or not _may_be_infinite(constant, np.isposinf(array).any()):
+                users = ", ".join(op.name for op in constant.child_ops)
                 raise ConversionFailed(
                     f"The constant {operation.name} of {users} is not finite in "
                     f"{compute_precision}.",
-                    hint="keep constants within 65504 (a mask can be -1e4), or set "
-                    'compute_precision = "float32".',
+                    hint='keep constants within 65504, or set compute_precision = "float32".',
                 )
+
+
+def _may_be_infinite(constant: Any, is_positive: bool) -> bool:
+    return all(
+        takes_infinity(operation.op_type, parameter, is_negative=not is_positive)
+        for operation in constant.child_ops
+        for parameter, given in operation.inputs.items()
+        if any(item is constant for item in (given if isinstance(given, tuple) else (given,)))
+    )
