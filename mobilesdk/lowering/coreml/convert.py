@@ -225,7 +225,9 @@ def _refuse_infinite(mil: Any, compute_precision: str) -> None:
             if array.dtype.kind != "f" or np.isfinite(array).all():
                 continue
             constant = operation.outputs[0]
-            if np.isnan(array).any() or not _may_be_infinite(constant, np.isposinf(array).any()):
+            if np.isnan(array).any() or not _may_be_infinite(
+                constant, is_negative=bool(array.max() < np.inf)
+            ):
                 users = ", ".join(op.name for op in constant.child_ops)
                 raise ConversionFailed(
                     f"The constant {operation.name} of {users} is not finite in "
@@ -234,9 +236,9 @@ def _refuse_infinite(mil: Any, compute_precision: str) -> None:
                 )
 
 
-def _may_be_infinite(constant: Any, is_positive: bool) -> bool:
+def _may_be_infinite(constant: Any, *, is_negative: bool) -> bool:
     return all(
-        takes_infinity(operation.op_type, parameter, is_negative=not is_positive)
+        takes_infinity(operation.op_type, parameter, is_negative=is_negative)
         for operation in constant.child_ops
         for parameter, given in operation.inputs.items()
         if any(item is constant for item in (given if isinstance(given, tuple) else (given,)))
