@@ -5,11 +5,12 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 MODEL := examples/efficientnet_lite0.py:build
 
-.PHONY: help demo test conformance check bench lock schemas clean
+.PHONY: help demo test test-slow conformance check bench lock schemas clean
 
 help:
 	@echo "make demo     build the example model for every shipped target into demo/"
-	@echo "make test     run the whole test suite"
+	@echo "make test     run the tests, in less than ten minutes"
+	@echo "make test-slow  run the tests that build with every toolchain"
 	@echo "make conformance  run all of Apple's operation tests in the reference executor (an hour)"
 	@echo "make check    lint, format, types, layers, spelling, links, generated files"
 	@echo "make bench    measure the tool itself (benchmarks/)"
@@ -30,7 +31,10 @@ demo: .venv/.installed
 	  --evaluation demo/data/photos/evaluation --output demo/bundle --overwrite
 
 test: .venv/.installed
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+test-slow: .venv/.installed
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m slow
 
 conformance: .venv/.installed
 	$(BIN)/python -m tests.coreml.conformance conformance-results

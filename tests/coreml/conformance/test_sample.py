@@ -23,7 +23,6 @@ LEAST_CASES = 800
 PAGE = (REPOSITORY / "docs" / "coreml.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_the_sample_passes_but_for_known_failures(tmp_path: Path) -> None:
     outcome = run(tmp_path, cases_per_test=CASES_PER_TEST)
     assert not outcome.surprises(), summary(outcome)

@@ -24,7 +24,6 @@ def watch() -> Watch:
     return Watch()
 
 
-@pytest.mark.slow
 def test_damaged_packages_are_run_or_refused() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.coreml.fuzz", "--count", str(COUNT)],
