@@ -20,7 +20,7 @@ PYTHON = [code for code in CODE if code.info.split()[:1] == ["python"]]
 RUNNABLE = [code for code in PYTHON if code.info == "python runnable"]
 COMMANDS = [(code, call) for code in CODE for call in command_lines(code, "mobilesdk")]
 MAKE = [(code, call) for code in CODE for call in command_lines(code, "make")]
-TARGETS = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 
 
 def place(value: object) -> str | None:
