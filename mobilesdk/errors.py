@@ -32,11 +32,60 @@ The code of each class is a heading in ``docs/errors.md``; ``mobilesdk explain C
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 _NEXT_PROBLEM = "\n  - "
+
+
+class Place(NamedTuple):
+    """A file that is at fault, and its line, from 1.
+
+    Attributes:
+        file: Empty if no file is, or if the message names it already.
+        line: ``None`` if it is about the whole file, or not known.
+    """
+
+    file: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+NO_PLACE = Place()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, as a value: an error in a list of several.
+
+    Attributes:
+        code: Heading in ``docs/errors.md``.
+        message: What is wrong.
+        hint: What to do now.
+        file: As of `Place`.
+        line: As of `Place`.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    file: str = ""
+    line: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Where, what, and what to do, on one line."""
+        return f"{_where(Place(self.file, self.line))}{self.message} {self.hint}".strip()
+
+    def __str__(self) -> str:
+        return f"{self.text} [{self.code}]"
+
+
+def _where(place: Place) -> str:
+    return f"{place}: " if place.file else ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +120,8 @@ class MobileSDKError(Exception):
         log_helps: Whether the log of the step that raised it says more than the message.
         message: What happened.
         hint: What to do now.
+        place: The file and line that are at fault, if some are.
+        faults: What its message lists, where it stands for several.
         failures: The variants that it left unbuilt, where it ends a build that had begun.
     """
 
@@ -78,28 +129,63 @@ class MobileSDKError(Exception):
     exit_code: ClassVar[int] = 70
     log_helps: ClassVar[bool] = True
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        place: Place = NO_PLACE,
+        faults: Sequence[Problem] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.place = place
+        self.faults = tuple(faults)
         self.failures: tuple[VariantFailure, ...] = ()
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The error as values: one, or one for each of the faults that it lists."""
+        own = Problem(self.code, self.message, self.hint, *self.place)
+        return self.faults or (own,)
+
+    def about(self, subject: str) -> Self:
+        """Give the same error with what it concerns before its message."""
+        faults = [replace(each, message=f"{subject}: {each.message}") for each in self.faults]
+        return self.restore(
+            f"{subject}: {self.message}", self.hint, place=self.place, faults=faults
+        )
+
     def __str__(self) -> str:
-        lines = [self.message]
+        lines = [f"{_where(self.place)}{self.message}"]
         if self.hint:
             lines.append(f"Fix: {self.hint}")
         lines.append(f"More: mobilesdk explain {self.code}")
         return "\n".join(lines)
 
-    def to_json(self) -> dict[str, str]:
-        """Give the fields that cross a process: ``code``, ``message``, ``hint``."""
-        return {"code": self.code, "message": self.message, "hint": self.hint}
+    def to_json(self) -> dict[str, Any]:
+        """Give the fields that cross a process: ``code``, ``message``, ``hint``.
+
+        And ``file`` and ``line``, where they are known.
+        """
+        value: dict[str, Any] = {"code": self.code, "message": self.message, "hint": self.hint}
+        if self.place.file:
+            value |= self.place._asdict()
+        return value
 
     @classmethod
-    def restore(cls, message: str, hint: str) -> Self:
+    def restore(
+        cls,
+        message: str,
+        hint: str,
+        *,
+        place: Place = NO_PLACE,
+        faults: Sequence[Problem] = (),
+    ) -> Self:
         """Make the error again from the fields that crossed a process."""
         error = cls.__new__(cls)
-        MobileSDKError.__init__(error, message, hint=hint)
+        MobileSDKError.__init__(error, message, hint=hint, place=place, faults=faults)
         return error
 
 
@@ -152,21 +238,13 @@ class OutputExists(UsageError):
 
 
 class PlanRefused(UsageError):
-    """A plan with problems. ``problems`` holds all of them, one sentence each."""
+    """A plan with problems; ``problems`` holds all of them, each with its own code."""
 
     code = "plan-refused"
 
-    def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
-        self.problems = tuple(problems)
-        lines = [f"The plan has {len(self.problems)} problem(s):"]
-        super().__init__(_NEXT_PROBLEM.join([*lines, *self.problems]), hint=hint)
-
-    @classmethod
-    def restore(cls, message: str, hint: str) -> Self:
-        """Make the error again, with the problems that its message lists."""
-        error = super().restore(message, hint)
-        error.problems = tuple(message.split(_NEXT_PROBLEM)[1:]) or (message,)
-        return error
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
+        lines = [f"The plan has {len(problems)} problem(s):", *map(str, problems)]
+        super().__init__(_NEXT_PROBLEM.join(lines), hint=hint, faults=problems)
 
 
 class CheckFailed(MobileSDKError):

@@ -13,8 +13,12 @@ from mobilesdk import errors
 from mobilesdk.errors import (
     CheckFailed,
     FileRejected,
+    InvalidModel,
+    InvalidTarget,
     MobileSDKError,
+    Place,
     PlanRefused,
+    Problem,
     StepFailed,
     ToolchainMissing,
     UnknownName,
@@ -22,6 +26,7 @@ from mobilesdk.errors import (
     error_classes,
     suggest,
 )
+from mobilesdk.pipeline.launch import restore
 
 CLASSES = {
     code: error for code, error in error_classes().items() if error.__module__ == errors.__name__
@@ -92,16 +97,25 @@ def test_an_error_survives_the_border_of_a_process(code: str, message: str, hint
 
 
 def test_errors_with_arguments_of_their_own_survive_it_too() -> None:
-    made = [UnknownName("target", "android", ["android-gpu"]), PlanRefused(["a", "b"], hint="c")]
+    problems = [Problem("usage", "a"), Problem("usage", "b")]
+    made = [UnknownName("target", "android", ["android-gpu"]), PlanRefused(problems, hint="c")]
     for error in made:
         fields = error.to_json()
         assert str(CLASSES[error.code].restore(fields["message"], fields["hint"])) == str(error)
 
 
 def test_a_refused_plan_lists_every_problem() -> None:
-    error = PlanRefused(["no set", "no tool"])
-    assert error.problems == ("no set", "no tool")
-    assert error.message == "The plan has 2 problem(s):\n  - no set\n  - no tool"
+    problems = (
+        Problem("invalid-dataset", "There is no set.", "give one."),
+        Problem("invalid-target", "format: missing.", file="phone.toml", line=7),
+    )
+    error = PlanRefused(problems)
+    assert error.problems == problems
+    assert error.message == (
+        "The plan has 2 problem(s):\n"
+        "  - There is no set. give one. [invalid-dataset]\n"
+        "  - phone.toml:7: format: missing. [invalid-target]"
+    )
 
 
 def test_an_unknown_name_gets_the_nearest_one_and_all_others_sorted() -> None:
@@ -122,8 +136,19 @@ def test_a_suggestion_names_what_is_near(name: str, known: list[str], text: str)
     assert suggest(name, known) == text
 
 
-def test_a_refused_plan_has_its_problems_again() -> None:
-    made = PlanRefused(["one.", "two."], hint="look")
-    again = PlanRefused.restore(made.message, made.hint)
-    assert (again.problems, str(again)) == (made.problems, str(made))
-    assert PlanRefused.restore("another text", "").problems == ("another text",)
+def test_an_error_with_a_place_says_it_first_and_keeps_it() -> None:
+    error = InvalidModel("It raised.", hint="mend it.", place=Place("net.py", 3))
+    assert str(error).startswith("net.py:3: It raised.\nFix: mend it.\n")
+    sent = error.to_json()
+    again = restore(json.loads(json.dumps(sent)))
+    assert (type(again), str(again), again.problems) == (InvalidModel, str(error), error.problems)
+    assert "file" not in InvalidModel("It raised.").to_json()
+
+
+def test_what_an_error_is_about_stands_before_it_and_before_what_it_lists() -> None:
+    listed = Problem("invalid-target", "format: missing.", file="phone.toml", line=7)
+    error = InvalidTarget("phone.toml has 1 fault(s)", hint="mend", faults=[listed]).about("tier")
+    assert error.message == "tier: phone.toml has 1 fault(s)"
+    (problem,) = error.problems
+    assert str(problem) == "phone.toml:7: tier: format: missing. [invalid-target]"
+    assert UnknownName("profile", "a", ["b"]).about("tier").message == "tier: No profile named 'a'."

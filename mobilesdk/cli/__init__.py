@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mobilesdk.errors import MobileSDKError, PlanRefused, UnknownName, UsageError
+from mobilesdk.errors import MobileSDKError, UnknownName, UsageError
 
 COMMANDS = ("build", "cache", "doctor", "explain", "inspect", "plan", "report", "targets", "verify")
 _INTERRUPTED = 128 + signal.SIGINT
@@ -123,8 +123,8 @@ def _as_json(error: MobileSDKError) -> dict[str, Any]:
     value: dict[str, Any] = {"error": error.to_json(), "exit_code": error.exit_code}
     if error.failures:
         value["failures"] = [asdict(failure) for failure in error.failures]
-    if isinstance(error, PlanRefused):
-        value["problems"] = list(error.problems)
+    if error.faults:
+        value["problems"] = [asdict(problem) for problem in error.problems]
     return value
 
 

@@ -58,7 +58,7 @@ def print_plan(plan: Plan) -> None:
             "so there may be more"
         )
     for problem in plan.problems:
-        out.print(f"[red]problem[/] {escape(problem)}")
+        out.print(f"[red]problem[/] {escape(str(problem))}")
     for missing, fix in plan.missing_tools.items():
         out.print(f"[red]problem[/] {escape(missing)}\n        {escape(fix)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mobilesdk.core.frozen import Frozen
+from mobilesdk.errors import Problem
 
 
 class PlannedStep(Frozen):
@@ -54,7 +55,7 @@ class Plan(Frozen):
 
     variants: tuple[PlannedVariant, ...]
     unreachable: tuple[Unreachable, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     missing_tools: dict[str, str] = {}
     unread: tuple[str, ...] = ()
 

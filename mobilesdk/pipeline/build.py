@@ -12,6 +12,7 @@ from mobilesdk.errors import (
     MobileSDKError,
     OutputExists,
     PlanRefused,
+    Problem,
     ToolchainMissing,
     VariantFailure,
     WriteFailed,
@@ -136,7 +137,8 @@ def _refuse(plan: Plan, before: Preflight) -> None:
         PlanRefused: Several do, or it follows from the models.
         ToolchainMissing: Nothing does but missing toolchains.
     """
-    problems = [*plan.problems, *plan.missing_tools]
+    missing = [Problem(ToolchainMissing.code, *each) for each in plan.missing_tools.items()]
+    problems = [*plan.problems, *missing]
     if before.errors and len(problems) == 1:
         raise before.errors[0]
     if plan.problems:

@@ -7,6 +7,7 @@ from typing import Any
 from mobilesdk.core.form import Needs
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig
+from mobilesdk.errors import InvalidDataset, Place
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import step_key
 from mobilesdk.pipeline.reading import ReadModel
@@ -36,6 +37,7 @@ class Chain:
         target: Target,
         name: str,
         profile: Profile,
+        place: Place,
     ) -> None:
         self._graph = graph
         self._findings = findings
@@ -43,6 +45,7 @@ class Chain:
         self._target = target
         self._name = name
         self._profile = profile
+        self._place = place
         self._sets = self._graph.sets[model.request.name]
         self._float_ops = self._graph.float_ops.get(model.request.name)
         self._reasons: list[str] = []
@@ -58,7 +61,7 @@ class Chain:
             self._findings.tools.extend(self._tools)
         if self._reasons:
             name = self._model.request.name
-            self._findings.refuse(name, self._target.id, self._reasons)
+            self._findings.refuse(name, self._target.id, self._reasons, self._place)
             return
         last = self._model.key
         chain = []
@@ -116,12 +119,11 @@ class Chain:
 
     def _check_set(self, who: str) -> None:
         if "calibration" not in self._sets and self._model.request.calibration is None:
-            problem = (
-                f"{self._model.request.name} for {self._target.id}: {who} needs a calibration set; "
-                "give --calibration"
+            error = InvalidDataset(
+                f"{self._model.request.name} for {self._target.id}: {who} needs a calibration set.",
+                hint="give --calibration.",
             )
-            if problem not in self._findings.problems:
-                self._findings.problems.append(problem)
+            self._findings.problems.extend(error.problems)
 
     def _overrides(self) -> tuple[str, ...]:
         """Name what the project changed: each limit, then the profile.

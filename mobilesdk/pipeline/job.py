@@ -64,12 +64,12 @@ class Outcome(Frozen):
 
     Attributes:
         model: The model that the step made, if it makes one.
-        error: ``code``, ``message``, ``hint`` of the error it ended in.
+        error: The fields of the error that it ended in (`MobileSDKError.to_json`).
     """
 
     schema_version: int = JOB_SCHEMA_VERSION
     model: Model | None = None
-    error: dict[str, str] | None = None
+    error: dict[str, Any] | None = None
 
 
 def read_outcome(folder: Path) -> Outcome:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from mobilesdk.bundle.writing import is_full, write_errors
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.errors import (
     MobileSDKError,
+    Place,
     StepFailed,
     WorkerCrashed,
     WorkerOutOfMemory,
@@ -254,13 +255,14 @@ def _outcome(job: Job, worker: Worker) -> Outcome:
     )
 
 
-def restore(error: dict[str, str]) -> MobileSDKError:
+def restore(error: dict[str, Any]) -> MobileSDKError:
     """Make the typed error again that a worker wrote down.
 
     A class that is known in the worker only becomes `StepFailed`.
     """
     kind = error_classes().get(error["code"], StepFailed)
-    return kind.restore(error["message"], error["hint"])
+    place = Place(error.get("file", ""), error.get("line"))
+    return kind.restore(error["message"], error["hint"], place=place)
 
 
 def last_lines(text: str) -> str:

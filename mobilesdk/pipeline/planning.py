@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mobilesdk.core.plan import Plan, PlannedStep, PlannedVariant
-from mobilesdk.errors import UsageError
+from mobilesdk.core.plan import Plan, PlannedStep, PlannedVariant, Unreachable
+from mobilesdk.errors import NO_PLACE, Place, PlanRefused, Problem, UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.chain import Chain
 from mobilesdk.pipeline.doctor import tool_faults
@@ -19,7 +19,7 @@ from mobilesdk.pipeline.request import BuildRequest
 from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
 from mobilesdk.plugins import frontend
-from mobilesdk.targets import Target, Unsupported, load_profile
+from mobilesdk.targets import Target, Unsupported, load_profile, profile_line
 
 
 class Planner:
@@ -47,19 +47,20 @@ class Planner:
             for target, beside in before.targets:
                 self._add_variant(model, target, beside)
         if not self.graph.variants and not self._findings.problems:
-            self._findings.problems.append("no target is in reach of any model")
+            self._findings.problems.append(_none_in_reach(self._findings.unreachable))
         return self._as_plan()
 
     def _add_variant(self, model: ReadModel, target: Target, beside: Path) -> None:
         named = model.request.profiles.get(target.id) or target.profile_for(model.summary.family)
+        place = _place(model, target, beside)
         if isinstance(named, Unsupported):
-            self._findings.refuse(model.request.name, target.id, [named.unsupported])
+            self._findings.refuse(model.request.name, target.id, [named.unsupported], place)
             return
         try:
             profile = load_profile(named, beside)
         except UsageError:
             return  # a problem that was noted before the model was read
-        Chain(self.graph, self._findings, model, target, named, profile).add()
+        Chain(self.graph, self._findings, model, target, named, profile, place).add()
 
     def _as_plan(self) -> Plan:
         return Plan(
@@ -90,6 +91,23 @@ class Planner:
             profile=variant.profile_name,
             steps=tuple(steps),
         )
+
+
+def _none_in_reach(unreachable: Sequence[Unreachable]) -> Problem:
+    listed = "; ".join(f"{each.model} for {each.target}: {each.reason}" for each in unreachable)
+    return Problem(
+        PlanRefused.code,
+        f"No target is in reach of any model: {listed or 'there is none'}.",
+        "change what the reasons name, or write a target with another profile.",
+    )
+
+
+def _place(model: ReadModel, target: Target, beside: Path) -> Place:
+    """Give the line that chooses the profile, unless the project chooses another one."""
+    if target.id in model.request.profiles:
+        return NO_PLACE
+    path = beside / f"{target.id}.toml"
+    return Place(str(path), profile_line(path, model.summary.family))
 
 
 def add_preparation(graph: Graph, model: ReadModel, *, allow_small: bool) -> None:

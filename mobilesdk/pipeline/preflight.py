@@ -12,9 +12,9 @@ from mobilesdk.core.form import Needs
 from mobilesdk.errors import (
     InvalidDataset,
     InvalidModel,
-    InvalidTarget,
     MobileSDKError,
     OutputExists,
+    Problem,
     UsageError,
     WriteFailed,
     suggest,
@@ -29,6 +29,7 @@ from mobilesdk.targets import (
     load_profile,
     load_target,
     priority_faults,
+    refuse,
     shipped,
 )
 
@@ -58,19 +59,14 @@ class Preflight:
         return tool_faults(self.tools)
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """The errors, one sentence each with what to do."""
-        return tuple(problem(error) for error in self.errors)
+    def problems(self) -> tuple[Problem, ...]:
+        """What the errors say, one by one."""
+        return tuple(problem for error in self.errors for problem in error.problems)
 
     def note(self, error: MobileSDKError) -> None:
         """Add an error, unless it is known."""
-        if problem(error) not in self.problems:
+        if not set(error.problems) <= set(self.problems):
             self.errors.append(error)
-
-
-def problem(error: MobileSDKError) -> str:
-    """Give what happened and what to do as one text."""
-    return f"{error.message} {error.hint}".strip()
 
 
 def preflight(request: BuildRequest) -> Preflight:
@@ -146,7 +142,7 @@ def _find_targets(request: BuildRequest, found: Preflight) -> None:
     for name in sorted({name for name in names if names.count(name) > 1}):
         found.note(UsageError(f"Two targets are named {name!r}.", hint="rename one of them."))
     for fault in priority_faults(loaded):
-        found.note(InvalidTarget(f"{fault}."))
+        found.note(refuse([fault]))
     loaded.sort(key=lambda pair: (-pair[0].match.priority, pair[0].id))
     found.targets.extend((target, path.parent) for target, path in loaded)
     for target, beside in found.targets:
@@ -225,4 +221,4 @@ def _check_profile(name: str, target: Target, beside: Path, found: Preflight) ->
     try:
         load_profile(name, beside)
     except UsageError as error:
-        found.note(type(error).restore(f"{target.id}: {error.message}", error.hint))
+        found.note(error.about(target.id))

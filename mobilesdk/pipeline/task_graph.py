@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mobilesdk.core.plan import Unreachable
+from mobilesdk.errors import NO_PLACE, Place, PlanRefused, Problem
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.schedule import Task
 from mobilesdk.plugins import Tool
@@ -80,14 +81,17 @@ class Findings:
     """
 
     explicit: bool
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     tools: list[Tool] = field(default_factory=list)
     unreachable: list[Unreachable] = field(default_factory=list)
 
-    def refuse(self, model: str, target: str, reasons: list[str]) -> None:
-        """Note why a target cannot be reached."""
+    def refuse(self, model: str, target: str, reasons: list[str], place: Place = NO_PLACE) -> None:
+        """Note why a target cannot be reached, and the file and line that ask for it."""
         if self.explicit:
-            self.problems.extend(f"{model} for {target}: {reason}" for reason in reasons)
+            self.problems.extend(
+                Problem(PlanRefused.code, f"{model} for {target}: {reason}", "", *place)
+                for reason in reasons
+            )
         else:
             reason = "; ".join(reasons)
             self.unreachable.append(Unreachable(model=model, target=target, reason=reason))

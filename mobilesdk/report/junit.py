@@ -6,7 +6,7 @@ import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from mobilesdk.bundle.manifest import Manifest, Variant
-from mobilesdk.errors import MobileSDKError, PlanRefused
+from mobilesdk.errors import MobileSDKError
 
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -46,10 +46,9 @@ def error_xml(error: MobileSDKError) -> bytes:
                 _outcome(case, "error", failure.code, f"{failure.message}\n{failure.hint}")
     if not error.failures:
         suite = SubElement(root, "testsuite", name="build")
-        problems = error.problems if isinstance(error, PlanRefused) else (error.message,)
-        for number, problem in enumerate(problems, start=1):
+        for number, problem in enumerate(error.problems, start=1):
             case = SubElement(suite, "testcase", classname="build", name=f"problem {number}")
-            _outcome(case, "error", error.code, f"{problem}\n{error.hint}")
+            _outcome(case, "error", problem.code, f"{problem.text}\n{error.hint}")
     return _finished(root)
 
 

@@ -1,7 +1,7 @@
 """Target and profile files: device tiers, and what is done to a model for each of them."""
 
 from mobilesdk.targets.budget import AnyBudget, Budget, ClassBudget, ValueBudget
-from mobilesdk.targets.faults import Fault
+from mobilesdk.targets.faults import Fault, refuse
 from mobilesdk.targets.files import (
     check_file,
     check_files,
@@ -9,6 +9,7 @@ from mobilesdk.targets.files import (
     load_profile,
     load_target,
     load_targets,
+    profile_line,
     shipped,
     shipped_folder,
     shipped_profiles,
@@ -51,6 +52,8 @@ __all__ = [
     "load_target",
     "load_targets",
     "priority_faults",
+    "profile_line",
+    "refuse",
     "schemas",
     "shipped",
     "shipped_folder",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mobilesdk import errors
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.errors import InvalidTarget, suggest
 from mobilesdk.targets.lines import KeyPath
@@ -40,6 +41,13 @@ class Fault(Frozen):
         """Where it is, for sorting."""
         return self.path, self.line, self.key
 
+    @property
+    def problem(self) -> errors.Problem:
+        """The fault as one of the problems of a plan."""
+        what = f"{f'{self.key}: ' if self.key else ''}{self.message}."
+        hint = self.hint and f"{self.hint.removesuffix('.')}."
+        return errors.Problem(InvalidTarget.code, what, hint, str(self.path), self.line)
+
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}: {f'{self.key}: ' if self.key else ''}"
         return f"{where}{self.message}{f'; {self.hint}' if self.hint else ''}"
@@ -57,10 +65,11 @@ class Problem:
 def refuse(faults: Sequence[Fault]) -> InvalidTarget:
     """Make the error that lists every fault, in the order of files and lines."""
     files = list(dict.fromkeys(str(fault.path) for fault in faults))
-    listed = [str(fault) for fault in sorted(faults, key=lambda fault: fault.place)]
+    ordered = sorted(faults, key=lambda fault: fault.place)
     return InvalidTarget(
-        "\n  ".join([f"{', '.join(files)} has {len(faults)} fault(s):", *listed]),
+        "\n  ".join([f"{', '.join(files)} has {len(faults)} fault(s):", *map(str, ordered)]),
         hint="correct the lines above; `mobilesdk targets --check FILE` checks again.",
+        faults=[fault.problem for fault in ordered],
     )
 
 

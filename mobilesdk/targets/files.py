@@ -121,6 +121,12 @@ def load_profile(name: str, beside: Path | None = None) -> Profile:
     return profile
 
 
+def profile_line(path: Path, family: str) -> int:
+    """Give the line of a target's file that names the profile for a family of models."""
+    lines = locate(path.read_text(encoding="utf-8"))
+    return lines.get((PROFILES, family)) or line_of((PROFILES, "default"), lines)
+
+
 def check_files(paths: Sequence[Path]) -> list[Fault]:
     """Find every fault of files and folders, as `check_file` does.
 

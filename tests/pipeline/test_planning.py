@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,13 +56,22 @@ def test_every_problem_is_told_at_once(plan, command_line):
         calibration=False,
     )
     assert result.code == 2
-    problems = "\n".join(result.json["problems"])
+    found = result.json["problems"]
+    problems = "\n".join(f"{each['message']} {each['hint']}" for each in found)
     assert "grid cannot follow: the model is quantized already" in problems
     assert "linear for refused: it stores no notes" in problems
     assert "did you mean 'apple-ane'?" in problems
-    assert "broken.toml:2" in problems
     assert "the evaluation set nowhere.npz does not exist" in problems
-    assert "linear for twice: grid needs a calibration set; give --calibration" in problems
+    assert "linear for twice: grid needs a calibration set. give --calibration" in problems
+    places = {(each["code"], Path(each["file"]).name, each["line"]) for each in found}
+    assert places == {
+        ("invalid-dataset", "", None),
+        ("invalid-target", "broken.toml", 1),
+        ("invalid-target", "broken.toml", 2),
+        ("plan-refused", "refused.toml", 15),
+        ("plan-refused", "twice.toml", 14),
+        ("unknown-name", "", None),
+    }
 
 
 def unusable(sets):

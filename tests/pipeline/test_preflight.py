@@ -62,7 +62,7 @@ def test_one_fault_is_an_error_of_its_own(build, fresh, targets, arguments, code
 def test_a_calibration_set_that_is_surely_needed_is_asked_for(fresh, sets, command_line):
     def told(target, **sets):
         plan = mobilesdk.plan(fresh, targets=[target, "aple-ane"], plugins=PLUGINS, **sets)
-        return "fresh for tier: grid needs a calibration set" in " ".join(plan.problems)
+        return "fresh for tier: grid needs a calibration set" in " ".join(map(str, plan.problems))
 
     target = command_line.target("tier", compress=[{"method": "grid"}], profile="grid")
     assert told(target)
@@ -122,7 +122,7 @@ def test_a_profile_that_a_project_chooses_is_looked_for(fresh, command_line, mon
     )
     monkeypatch.chdir(command_line.folder)
     plan = mobilesdk.plan(plugins=PLUGINS)
-    first, second = plan.problems
+    first, second = map(str, plan.problems)
     assert "names a profile for 'tire', which is no target: did you mean 'tier'?" in first
     assert second.startswith("tier: No profile named 'plian'. did you mean 'plain'?")
     assert (plan.unread, plan.variants) == (("fresh",), ())
