@@ -9,10 +9,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from mobilesdk.plugins import discovery
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 LINEAR = f"{STAND_INS / 'linear.py'}:build"

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mobilesdk.core.scheme import ActivationScheme
+from mobilesdk.core.scheme import ActivationScheme, Observer
 from mobilesdk.core.step import StepConfig
 from mobilesdk.graph.compression import Compression
 from mobilesdk.graph.method import Method
@@ -41,12 +41,14 @@ class StaticActivations(StepConfig):
 
     Attributes:
         bits: 8, or 16 where the runtime has kernels for it.
-        observer: How a range follows from calibration values: their extremes, or the 99.999th
-            percentiles, which many samples and rare outliers do not widen.
+        observer: How a range follows from calibration values: their extremes (``minmax``), an
+            average of each sample's extremes (``moving_average``), the 99.999th percentiles, which
+            many samples and rare outliers do not widen (``percentile``), the least squared error
+            (``mse``), or the least divergence of the distribution (``entropy``).
     """
 
     bits: Literal[8, 16] = 8
-    observer: Literal["minmax", "percentile"] = "minmax"
+    observer: Observer = "minmax"
 
     def scheme(self) -> ActivationScheme:
         """Give the scheme that these fields stand for."""

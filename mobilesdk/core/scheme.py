@@ -14,6 +14,7 @@ from pydantic import model_validator
 from mobilesdk.core.frozen import Frozen
 
 WeightRole = Literal["conv", "depthwise", "conv_transpose", "linear", "embedding", "other"]
+Observer = Literal["minmax", "moving_average", "percentile", "mse", "entropy"]
 Granularity = Literal["per_tensor", "per_channel", "per_block", "per_group"]
 
 
@@ -31,6 +32,10 @@ class WeightScheme(Frozen):
         block_size: Input channels per block, for ``per_block``.
         group_size: Output channels per table, for ``per_group``.
         sparsity: Share of elements that are zero by request, 0 … 1; 0 when dense.
+        kept: Where zeros have a pattern ``n:m``: of every ``m`` consecutive input channels at most
+            ``n`` are kept. None for any other.
+        sparse_block_size: Where zeros come in blocks: so many consecutive output channels are zero
+            together, at each input channel and position. None for any other.
     """
 
     encoding: Literal["float", "linear", "palette"] = "float"
@@ -40,6 +45,8 @@ class WeightScheme(Frozen):
     block_size: int | None = None
     group_size: int | None = None
     sparsity: float = 0.0
+    kept: tuple[int, int] | None = None
+    sparse_block_size: int | None = None
 
     @model_validator(mode="after")
     def _fields_agree(self) -> WeightScheme:
@@ -52,6 +59,14 @@ class WeightScheme(Frozen):
             raise ValueError("group_size goes with granularity per_group, and only with it")
         if not 0.0 <= self.sparsity < 1.0:
             raise ValueError("sparsity lies in 0 … 1")
+        if self.kept is not None and not 0 < self.kept[0] < self.kept[1]:
+            raise ValueError("kept is n of m, 0 < n < m")
+        if self.sparse_block_size is not None and self.sparse_block_size < 2:
+            raise ValueError("sparse_block_size is at least 2")
+        if (self.kept or self.sparse_block_size) and not self.sparsity:
+            raise ValueError("a pattern of zeros goes with sparsity")
+        if self.kept and self.sparse_block_size:
+            raise ValueError("zeros have one pattern: kept or sparse_block_size")
         return self
 
     def __str__(self) -> str:
@@ -66,7 +81,13 @@ class WeightScheme(Frozen):
             }[self.granularity]
             kind = "int" if self.encoding == "linear" else "palette"
             name = f"{kind}{self.bits}{'' if self.symmetric else '-affine'}{scope}"
-        return f"{name} sparse{100 * self.sparsity:.0f}%" if self.sparsity else name
+        return f"{name} {self._zeros()}" if self.sparsity else name
+
+    def _zeros(self) -> str:
+        if self.kept is not None:
+            return f"sparse{self.kept[0]}:{self.kept[1]}"
+        blocks = f"/block{self.sparse_block_size}" if self.sparse_block_size else ""
+        return f"sparse{100 * self.sparsity:.0f}%{blocks}"
 
 
 def channels(role: WeightRole, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -93,7 +114,7 @@ class ActivationScheme(Frozen):
 
     mode: Literal["float", "static", "dynamic"] = "float"
     bits: int = 32
-    observer: Literal["minmax", "percentile"] = "minmax"
+    observer: Observer = "minmax"
 
     @model_validator(mode="after")
     def _fields_agree(self) -> ActivationScheme:

@@ -269,7 +269,7 @@ def _store(
         content,
         floats,
         samples,
-        activations.observer,
+        activations,
         threads=threads,
         progress=samples.progress,
     )

@@ -99,7 +99,7 @@ def round_activations(node: Node, values: Values, variant: int, scheme: Activati
         return
     if not any(tensor.numel() for tensor in tensors):
         return
-    observer = RangeObserver(scheme.observer)
+    observer = RangeObserver(scheme.observer, scheme.bits, symmetric=scheme.bits == 16)
     for sample, tensor in enumerate(tensors):
         observer.update(tensor.numpy(), node.name, sample)
     low, high = observer.range()

@@ -1,25 +1,28 @@
 """Ranges of activations from a stream of values, for static quantization.
 
-The vendors' calibrators forget (moving averages) or keep the last sample only; these observers see
-every value once and weigh all of them alike. Their result does not depend on the order of the
-values or on how they are split into updates.
+The vendors' calibrators forget (moving averages) or keep the last sample only. These observers see
+every value once; all but ``moving_average`` weigh all values alike, and their result does not
+depend on the order of the values or on how they are split into updates.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilesdk.core.scheme import Observer
 from mobilesdk.errors import StepFailed
+from mobilesdk.numerics.clipping import least_divergence, least_error
+from mobilesdk.numerics.histogram import Histogram
 
 PERCENTILE = 99.999
 """Share of values, in percent, that lie below the upper end (and above the lower end)."""
 
-BINS_PER_SIDE = 1 << 14
-_SMALLEST_EXPONENT = -1000  # so that the width itself is a normal float64
+AVERAGING_CONSTANT = 0.1
+"""Share that each sample's extremes have in the moving average."""
 
 
 class RangeObserver:
@@ -27,20 +30,37 @@ class RangeObserver:
 
     ``minmax`` keeps the smallest and the largest value.
 
-    ``percentile`` cuts off the 0.001 % largest and the 0.001 % smallest values. It counts values in
-    2 x 16,384 bins around zero whose width is a power of two. When a value falls outside, the width
-    doubles and neighbouring bins are merged, which is exact, because the edges nest. Memory is
-    256 kB for any number of values. The ends are edges of bins that lie outwards of the exact
-    quantile, by at most 1/8,192 of the largest absolute value seen.
+    ``moving_average`` averages the smallest and the largest value of each sample, in the order of
+    the samples: each one moves the average by a tenth of its distance. Jacob et al. 2018,
+    "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+    section 3.1.
+
+    ``percentile`` cuts off the 0.001 % largest and the 0.001 % smallest values. The ends are edges
+    of bins of a `Histogram` that lie outwards of the exact quantile, by at most 1/8,192 of the
+    largest absolute value seen.
+
+    ``mse`` gives the range on whose grid the values are rounded and clipped with the least squared
+    error (`least_error`).
+
+    ``entropy`` gives the range whose clipped and rounded distribution diverges least from that of
+    the values (`least_divergence`).
 
     Args:
-        kind: ``minmax`` or ``percentile``.
+        kind: One of these.
+        bits: Of the grid that the range is for; ``mse`` and ``entropy`` look at it.
+        symmetric: Whether the grid has no zero point.
     """
 
-    def __init__(self, kind: Literal["minmax", "percentile"] = "minmax") -> None:
+    def __init__(
+        self, kind: Observer = "minmax", bits: int = 8, *, symmetric: bool = False
+    ) -> None:
+        self._kind = kind
+        self._levels = 1 << bits
+        self._symmetric = symmetric
         self._minimum = math.inf
         self._maximum = -math.inf
-        self._histogram = _Histogram() if kind == "percentile" else None
+        self._averages = _Averages() if kind == "moving_average" else None
+        self._histogram = Histogram() if kind in ("percentile", "mse", "entropy") else None
 
     def update(self, values: NDArray[Any], tensor: str, sample: int) -> None:
         """Take in values of one sample.
@@ -67,6 +87,8 @@ class RangeObserver:
             )
         self._minimum = min(self._minimum, low)
         self._maximum = max(self._maximum, high)
+        if self._averages is not None:
+            self._averages.add(low, high, sample)
         if self._histogram is not None:
             self._histogram.add(flat.astype(np.float64), max(-low, high))
 
@@ -81,55 +103,46 @@ class RangeObserver:
                 "No activations were observed, so there is no range.",
                 hint="give a calibration set that reaches every part of the model.",
             )
-        if self._histogram is None:
-            return self._minimum, self._maximum
-        low, high = self._histogram.ends(PERCENTILE / 100)
+        low, high = self._ends()
         return max(low, self._minimum), min(high, self._maximum)
 
+    def _ends(self) -> tuple[float, float]:
+        if self._averages is not None:
+            return self._averages.ends()
+        if self._histogram is None or self._minimum == self._maximum == 0.0:
+            return self._minimum, self._maximum
+        if self._kind == "percentile":
+            return self._histogram.ends(PERCENTILE / 100)
+        if self._kind == "entropy":
+            threshold = least_divergence(*self._histogram.magnitudes(), self._levels)
+            return -threshold, threshold
+        extremes = (self._minimum, self._maximum)
+        return least_error(
+            *self._histogram.bins(), extremes, self._levels, symmetric=self._symmetric
+        )
 
-class _Histogram:
-    """Counts of values in bins ``[i * width, (i + 1) * width)`` with a width of a power of two."""
+
+class _Averages:
+    """Moving averages of the extremes of samples, of which each may come in several updates."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros(2 * BINS_PER_SIDE, dtype=np.int64)
-        self._exponent: int | None = None
+        self._sample: int | None = None
+        self._extremes = (math.inf, -math.inf)
+        self._average: tuple[float, float] | None = None
 
-    def add(self, values: NDArray[np.float64], abs_max: float) -> None:
-        """Count finite values of which the largest absolute one is ``abs_max``."""
-        self._widen(abs_max)
-        bins = np.floor(np.ldexp(values, -self._width_exponent)).astype(np.int64)
-        self._counts += np.bincount(bins + BINS_PER_SIDE, minlength=2 * BINS_PER_SIDE)
+    def add(self, low: float, high: float, sample: int) -> None:
+        """Take in the extremes of values of one sample."""
+        if sample != self._sample:
+            self._average = self.ends() if self._sample is not None else None
+            self._sample, self._extremes = sample, (low, high)
+        self._extremes = min(low, self._extremes[0]), max(high, self._extremes[1])
 
-    @property
-    def _width_exponent(self) -> int:
-        return self._exponent if self._exponent is not None else 0
-
-    def _widen(self, abs_max: float) -> None:
-        """Make the bins wide enough for ``abs_max``; all-zero values need no width."""
-        if abs_max == 0.0:
-            return
-        # abs_max < 2 ** frexp exponent, so BINS_PER_SIDE bins of this width reach beyond it.
-        needed = math.frexp(abs_max)[1] - int(math.log2(BINS_PER_SIDE))
-        needed = max(needed, _SMALLEST_EXPONENT)
-        if self._exponent is None:
-            self._exponent = needed
-        while self._exponent < needed:
-            self._merge_neighbours()
-            self._exponent += 1
-
-    def _merge_neighbours(self) -> None:
-        half = BINS_PER_SIDE // 2
-        pairs = self._counts.reshape(-1, 2).sum(axis=1)
-        self._counts = np.zeros_like(self._counts)
-        self._counts[half : half + pairs.size] = pairs
-
-    def ends(self, share: float) -> tuple[float, float]:
-        """Give the bin edges outwards of the ``1 - share`` and the ``share`` quantile."""
-        total = int(self._counts.sum())
-        outside = math.floor((1.0 - share) * total)
-        first = int(np.searchsorted(np.cumsum(self._counts), outside, side="right"))
-        last = self._counts.size - int(
-            np.searchsorted(np.cumsum(self._counts[::-1]), outside, side="right")
+    def ends(self) -> tuple[float, float]:
+        """Give the averages with the latest sample in them."""
+        if self._average is None:
+            return self._extremes
+        low, high = (
+            average + AVERAGING_CONSTANT * (extreme - average)
+            for average, extreme in zip(self._average, self._extremes, strict=True)
         )
-        width = math.ldexp(1.0, self._width_exponent)
-        return (first - BINS_PER_SIDE) * width, (last - BINS_PER_SIDE) * width
+        return low, high

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract
+from mobilesdk.core.scheme import Observer
 from mobilesdk.core.step import Samples
 from mobilesdk.coreml.executor import Executable, use_threads
 from mobilesdk.coreml.package import Package
@@ -21,7 +22,7 @@ def observe_ranges(
     contract: Contract,
     samples: Samples,
     values: Mapping[str, str],
-    kind: Literal["minmax", "percentile"],
+    kind: Observer,
     *,
     threads: int,
     progress: Callable[[int], None],
@@ -65,9 +66,9 @@ class _Watch:
         sample: Place of the sample in the calibration set, from 0.
     """
 
-    def __init__(self, values: Mapping[str, str], kind: Literal["minmax", "percentile"]) -> None:
+    def __init__(self, values: Mapping[str, str], kind: Observer) -> None:
         self._values = values
-        self.observers = {name: RangeObserver(kind) for name in values.values()}
+        self.observers = {name: RangeObserver(kind, symmetric=True) for name in values.values()}
         self.sample = 0
 
     def __call__(self, _type: str, operation: str, name: str, value: NDArray[Any]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilesdk.core.scheme import ActivationScheme
 from mobilesdk.errors import CompressionIncomplete
 from mobilesdk.lowering.litert.interpreter import ObservedInterpreter
 from mobilesdk.lowering.litert.used_outputs import rewire_integer_ops
@@ -20,7 +21,7 @@ def observe_ranges(
     content: bytes,
     tensors: Mapping[int, str],
     samples: Iterable[Sequence[NDArray[Any]]],
-    kind: Literal["minmax", "percentile"],
+    scheme: ActivationScheme,
     *,
     threads: int,
     progress: Callable[[int], None],
@@ -31,7 +32,7 @@ def observe_ranges(
         content: Bytes of the float file.
         tensors: Index → name of the tensors to observe.
         samples: Inputs in the order of the program.
-        kind: How a range follows from the values.
+        scheme: Static: how a range follows from the values, and the grid that it is for.
         threads: How many threads may be used.
         progress: Called with the number of samples done.
 
@@ -39,7 +40,10 @@ def observe_ranges(
         StepFailed: There are no samples, or a value is not finite.
     """
     interpreter = ObservedInterpreter(content, threads)
-    observers = {index: RangeObserver(kind) for index in tensors}
+    symmetric = scheme.bits == 16  # the kernels take no int16 zero points
+    observers = {
+        index: RangeObserver(scheme.observer, scheme.bits, symmetric=symmetric) for index in tensors
+    }
     for place, sample in enumerate(samples):
         interpreter.run(sample)
         for index, observer in observers.items():

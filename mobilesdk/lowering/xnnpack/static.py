@@ -9,13 +9,12 @@ form that the partitioner recognises.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from torch.fx import Node
 
-from mobilesdk.core.scheme import WeightScheme
+from mobilesdk.core.scheme import Observer, WeightScheme
 from mobilesdk.lowering.xnnpack.regions import (
     ARITHMETIC,
     TRANSPOSED,
@@ -43,7 +42,7 @@ def quantize_static(
     module: torch.fx.GraphModule,
     weights: Mapping[str, WeightScheme],
     samples: Iterable[Sequence[torch.Tensor]],
-    observer: Literal["minmax", "percentile"],
+    observer: Observer,
 ) -> dict[str, StoredWeight]:
     """Quantize the weights and activations of a module in place.
 
@@ -120,7 +119,7 @@ def _scales(
     module: torch.fx.GraphModule,
     regions: Regions,
     samples: Iterable[Sequence[torch.Tensor]],
-    kind: Literal["minmax", "percentile"],
+    kind: Observer,
 ) -> dict[Node, ScaleAndZero]:
     """Observe every value of the int8 part; values of one range get one scale."""
     observers = {shared: RangeObserver(kind) for shared in regions.ranges.values()}
