@@ -97,7 +97,7 @@ def _float(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) ->
     stored_type = f"float{scheme.bits}"
     own_type = stored_type == layout.scale_type
     if scheme.sparsity:
-        mask = weight != 0
+        mask = _mask(weight, scheme, layout)
         if not own_type:
             raise CompressionIncomplete(
                 f"sparse {scheme} in a program that computes in {layout.scale_type}."
@@ -129,6 +129,19 @@ def _sparse(data: Stored, mask: NDArray[np.bool_], layout: Layout) -> ConstExpr:
     )
 
 
+def _mask(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) -> NDArray[np.bool_]:
+    """Mark what is stored: all that is not zero, or the blocks that are not all zero.
+
+    A grid may round more elements to zero; within a block that is kept they are stored.
+    """
+    mask: NDArray[np.bool_] = weight != 0
+    if scheme.sparse_block_size is None:
+        return mask
+    rows = np.moveaxis(mask, layout.channel_axis, 0)
+    blocks = rows.reshape(-1, scheme.sparse_block_size, *rows.shape[1:]).any(1)
+    return np.moveaxis(blocks.repeat(scheme.sparse_block_size, 0), 0, layout.channel_axis)
+
+
 def _scatter_into_dense(inner: ConstExpr) -> ConstExpr:
     return ConstExpr("constexpr_sparse_to_dense", {}, inner, ("mask", "nonzero_data"))
 
@@ -147,7 +160,7 @@ def _linear(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) -
     if not scheme.sparsity:
         arguments["data"] = Stored(codes, scheme.bits)
         return ConstExpr("constexpr_blockwise_shift_scale", arguments)
-    mask = weight != 0
+    mask = _mask(weight, scheme, layout)
     arguments["data_mask"] = Stored(mask.astype(np.uint8), 1)
     arguments["nonzero_data"] = Stored(codes[mask], scheme.bits)
     return _scatter_into_dense(ConstExpr("constexpr_sparse_blockwise_shift_scale", arguments))
@@ -236,8 +249,13 @@ def _affine_dequantize(
 
 def _palette(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) -> ConstExpr:
     groups = _group_count(weight.shape, scheme, layout)
-    parts = np.split(weight, groups, layout.channel_axis)
-    tables, indices = zip(*(_table(part, scheme) for part in parts), strict=True)
+    everything = np.ones(weight.shape, np.bool_)
+    mask = _mask(weight, scheme, layout) if scheme.sparsity else everything
+    parts = (np.split(each, groups, layout.channel_axis) for each in (weight, mask))
+    tables, indices = zip(
+        *(_table(values, kept, scheme.bits) for values, kept in zip(*parts, strict=True)),
+        strict=True,
+    )
     shape = [1] * weight.ndim
     shape[layout.channel_axis] = groups
     table = np.stack(tables).astype(layout.scale_type)
@@ -249,7 +267,6 @@ def _palette(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) 
         return ConstExpr(
             "constexpr_lut_to_dense", {"indices": Stored(codes, scheme.bits), "lut": stored_table}
         )
-    mask = weight != 0
     inner = ConstExpr(
         "constexpr_lut_to_sparse",
         {
@@ -272,11 +289,11 @@ def _group_count(shape: tuple[int, ...], scheme: WeightScheme, layout: Layout) -
 
 
 def _table(
-    values: NDArray[np.float32], scheme: WeightScheme
+    values: NDArray[np.float32], kept: NDArray[np.bool_], bits: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Give the distinct values (not 0 when sparse), padded to 2^bits, and the index of each."""
-    entries = np.unique(values[values != 0] if scheme.sparsity else values)
-    size = 1 << scheme.bits
+    """Give the distinct values that are kept, padded to 2^bits, and the index of each."""
+    entries = np.unique(values[kept])
+    size = 1 << bits
     if entries.size > size:
         raise CompressionIncomplete(f"{entries.size} distinct values for a table of {size}.")
     codes = np.minimum(np.searchsorted(entries, values), max(entries.size - 1, 0)).astype(np.uint8)

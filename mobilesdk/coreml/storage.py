@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from mobilesdk.core.scheme import Granularity, WeightScheme
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.program import Operation
+from mobilesdk.coreml.zeros import describe_zeros
 
 _LINEAR = {
     "constexpr_affine_dequantize": ("quantized_data", "zero_point"),
@@ -36,7 +37,8 @@ def describe(
     Args:
         constants: Of the function.
         name: Of the constant; it can be decoded.
-        channel_axis: Axis of its output channels; None if it is not a weight.
+        channel_axis: Axis of its output channels, as `uses.channel_axis` gives it; None if it is
+            not a weight.
         values: Its decoded values.
 
     Raises:
@@ -51,9 +53,9 @@ def describe(
         raise UndescribedStorage(error.errors()[0]["msg"]) from error
     if "constexpr_sparse_to_dense" not in chain:
         return scheme
-    zeros = values.size - int(np.count_nonzero(values))
-    share = min(zeros / max(values.size, 1), float(np.nextafter(1.0, 0.0)))
-    return scheme.model_copy(update={"sparsity": share})
+    outermost = chain["constexpr_sparse_to_dense"]
+    zeros = describe_zeros(constants, outermost, channel_axis, values.shape)
+    return WeightScheme.model_validate(scheme.model_dump() | zeros)
 
 
 def vector_size(constants: Constants, name: str) -> int:

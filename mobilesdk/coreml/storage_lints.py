@@ -9,7 +9,7 @@ from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.constexpr import is_constexpr
 from mobilesdk.coreml.dtypes import packed_size
 from mobilesdk.coreml.program import Operation
-from mobilesdk.coreml.uses import Use, channel_axis
+from mobilesdk.coreml.uses import Use, channel_axis, input_axis
 from mobilesdk.coreml.wiring import Wiring
 
 SMALL = 2048
@@ -101,13 +101,10 @@ def output_axis(use: Use, constants: Constants) -> int | None:
 
 
 def _block_axis(use: Use, constants: Constants) -> int | None:
-    """Give the axis of the input channels: the other one of the first two, or of the last two."""
-    axis = output_axis(use, constants)
-    if axis is None:
-        return None
-    first = len(constants.declared(use.name).static_shape()) - 2
-    first = first if use.operation.type == "matmul" else 0
-    return first + 1 if axis == first else first
+    """Give the axis of the input channels, from the first; None for what is no weight."""
+    axis = channel_axis(use, constants)
+    rank = len(constants.declared(use.name).static_shape())
+    return None if axis is None or rank < 2 else input_axis(axis) % rank
 
 
 def _sizes(wiring: Wiring, count_axis: Callable[[Use, Constants], int | None]) -> frozenset[int]:

@@ -46,13 +46,21 @@ def uses(function: Function, constants: Constants) -> Iterator[Use]:
 
 
 def channel_axis(use: Use, constants: Constants) -> int | None:
-    """Give the axis of the output channels of a weight; None for a constant that is no weight."""
+    """Give the axis of the output channels of a weight; None for a constant that is no weight.
+
+    It counts from the end where the weight may have axes before its two, as matrices may.
+    """
     if use.operation.type == "matmul":
         flag = use.operation.inputs.get(f"transpose_{use.parameter}", ())
         transposed = bool(_scalar(flag, constants)) if flag else False
         last = use.parameter == "y"
         return -1 if last != transposed else -2
     return _CHANNEL_AXES.get((use.operation.type, use.parameter))
+
+
+def input_axis(channel_axis: int) -> int:
+    """Give the axis of the input channels, counted from the same end as that of the output ones."""
+    return -3 - channel_axis if channel_axis < 0 else 1 - channel_axis
 
 
 def _scalar(bindings: tuple[Any, ...], constants: Constants) -> Any:

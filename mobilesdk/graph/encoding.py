@@ -9,7 +9,7 @@ from mobilesdk.errors import CompressionIncomplete
 from mobilesdk.graph.importance import importance
 from mobilesdk.graph.palette import round_palette
 from mobilesdk.graph.rounding import round_linear
-from mobilesdk.graph.sparsity import zero_smallest
+from mobilesdk.graph.sparsity import zero_elements
 
 
 def encode(
@@ -39,7 +39,7 @@ def encode(
     if planned == before:
         return weight.clone()
     if planned.sparsity > before.sparsity:
-        weight = zero_smallest(weight, planned.sparsity)
+        weight = zero_elements(weight, role, planned)
     if planned.encoding == "linear":
         return round_linear(weight, role, planned)[0]
     if planned.encoding == "palette":

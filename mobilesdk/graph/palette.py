@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mobilesdk.core.scheme import WeightRole, WeightScheme
 from mobilesdk.graph.rounding import from_blocks, shorten, to_blocks
+from mobilesdk.graph.sparsity import kept_elements
 
 _CANDIDATES = 512
 _SMALLEST_SPAN = 64  # candidates that one cluster may span, at least
@@ -39,11 +40,13 @@ def round_palette(
         The rounded values, float32 of the same shape, and each group's table, ascending.
     """
     spread = torch.ones_like(weight) if importance is None else importance.expand_as(weight)
-    groups = to_blocks(weight, role, scheme)[:, 0]
-    importances = to_blocks(spread, role, scheme)[:, 0]
+    everything = torch.ones_like(weight, dtype=torch.bool)
+    stored = kept_elements(weight, role, scheme) if scheme.sparsity else everything
+    groups, importances, masks = (
+        to_blocks(each, role, scheme)[:, 0] for each in (weight, spread, stored)
+    )
     rounded, tables = torch.zeros_like(groups), []
-    for values, weights, result in zip(groups, importances, rounded, strict=True):
-        kept = values != 0 if scheme.sparsity else torch.ones_like(values, dtype=torch.bool)
+    for values, weights, kept, result in zip(groups, importances, masks, rounded, strict=True):
         table = cluster(values[kept], weights[kept], 2**scheme.bits)
         table = shorten(table, _TABLE_SIGNIFICANT_BITS).float().unique()
         result[kept] = _nearest(values[kept], table)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from mobilesdk.core.model import ModelWeight
 from mobilesdk.core.scheme import CompressionRecord, WeightRecord, WeightRole, WeightScheme
 from mobilesdk.graph.roles import weights as list_weights
 from mobilesdk.graph.schemes import compose, plan_weight
@@ -30,31 +31,42 @@ def plan_weights(
         before: What earlier methods decided.
         minimum_elements: Smaller weights stay as they are.
     """
-    earlier = planned_schemes(before)
-    records = []
-    for weight in list_weights(program):
-        if weight.role not in requests:
-            continue
-        scheme_before = earlier.get(weight.name, WeightScheme())
-        requested = compose(requests[weight.role], scheme_before)
-        planned, reason = plan_weight(
-            requested,
-            weight.role,
-            weight.shape,
-            before=scheme_before,
-            minimum_elements=minimum_elements,
-        )
-        records.append(
-            WeightRecord(
-                name=weight.name,
-                role=weight.role,
-                shape=weight.shape,
-                requested=requested,
-                planned=planned,
-                reason=reason,
-            )
-        )
-    return tuple(records)
+    earlier = {weight.name: weight for weight in before.weights}
+    return tuple(
+        _plan(weight, requests[weight.role], earlier.get(weight.name), minimum_elements)
+        for weight in list_weights(program)
+        if weight.role in requests
+    )
+
+
+def _plan(
+    weight: ModelWeight,
+    request: WeightScheme,
+    earlier: WeightRecord | None,
+    minimum_elements: int,
+) -> WeightRecord:
+    """Plan one weight; zeros that an earlier method could not give stay asked for, with why."""
+    before = earlier.planned if earlier else WeightScheme()
+    asked_before = earlier.requested if earlier else WeightScheme()
+    reachable = compose(request, before)
+    planned, reason = plan_weight(
+        reachable,
+        weight.role,
+        weight.shape,
+        before=before,
+        minimum_elements=minimum_elements,
+    )
+    requested = compose(request, asked_before)
+    if earlier and requested.sparsity > reachable.sparsity:
+        reason = "; ".join(filter(None, dict.fromkeys((earlier.reason, reason))))
+    return WeightRecord(
+        name=weight.name,
+        role=weight.role,
+        shape=weight.shape,
+        requested=requested,
+        planned=planned,
+        reason=reason,
+    )
 
 
 def merge_records(

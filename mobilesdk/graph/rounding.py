@@ -50,7 +50,7 @@ def round_linear(weight: Tensor, role: WeightRole, scheme: WeightScheme) -> tupl
 
 def to_blocks(weight: Tensor, role: WeightRole, scheme: WeightScheme) -> Tensor:
     """Arrange a weight as ``[channels or groups, blocks, elements]``: the last shares a grid."""
-    rows = _rows(weight, role)
+    rows = rows_of(weight, role)
     if scheme.granularity == "per_tensor":
         return rows.reshape(1, 1, -1)
     if scheme.group_size is not None:
@@ -63,11 +63,14 @@ def to_blocks(weight: Tensor, role: WeightRole, scheme: WeightScheme) -> Tensor:
 
 def from_blocks(blocks: Tensor, weight: Tensor, role: WeightRole) -> Tensor:
     """Undo `to_blocks` for a weight of the shape of ``weight``."""
-    return _rows(blocks.reshape(_rows(weight, role).shape), role).contiguous()
+    return rows_of(blocks.reshape(rows_of(weight, role).shape), role).contiguous()
 
 
-def _rows(weight: Tensor, role: WeightRole) -> Tensor:
-    """Swap the first axes of a transposed convolution: output channels first. Its own inverse."""
+def rows_of(weight: Tensor, role: WeightRole) -> Tensor:
+    """Put the output channels first: swap the first axes of a transposed convolution.
+
+    It is its own inverse.
+    """
     return weight.transpose(0, 1) if role == "conv_transpose" else weight
 
 

@@ -62,10 +62,16 @@ def compose(requested: WeightScheme, before: WeightScheme) -> WeightScheme:
     """Combine what a step asks for with what earlier steps asked for.
 
     A request for float32 asks for no encoding, so the one from before stays. Zeros stay zeros, so
-    the larger sparsity holds.
+    the larger sparsity holds, with its pattern.
     """
     encoding = before if requested.encoding == "float" and requested.bits == 32 else requested
-    return _replace(encoding, sparsity=max(requested.sparsity, before.sparsity))
+    zeros = max(requested, before, key=lambda scheme: scheme.sparsity)
+    return _replace(
+        encoding,
+        sparsity=zeros.sparsity,
+        kept=zeros.kept,
+        sparse_block_size=zeros.sparse_block_size,
+    )
 
 
 def storable(requests: Mapping[WeightRole, WeightScheme], before: Request) -> Request:
@@ -108,8 +114,22 @@ def plan_weight(
     if prod(shape) < minimum_elements:
         return before, f"it has {prod(shape)} elements; below {minimum_elements} nothing is saved"
     planned, role_reason = adapt_to_role(requested, role)
+    planned, zeros_reason = _fit_zeros(planned, before, *channels(role, shape))
     planned, shape_reason = _fit_shape(planned, *channels(role, shape), prod(shape))
-    return planned, "; ".join(filter(None, (role_reason, shape_reason)))
+    return planned, "; ".join(filter(None, (role_reason, zeros_reason, shape_reason)))
+
+
+def _fit_zeros(
+    scheme: WeightScheme, before: WeightScheme, out_channels: int, in_channels: int
+) -> tuple[WeightScheme, str]:
+    """Leave a weight dense if its channels do not divide into the pattern that is asked for."""
+    count, size, which = out_channels, scheme.sparse_block_size or 1, "output"
+    if scheme.kept is not None:
+        count, size, which = in_channels, scheme.kept[1], "input"
+    if count % size == 0 or before.sparsity:
+        return scheme, ""
+    dense = _replace(scheme, sparsity=0.0, kept=None, sparse_block_size=None)
+    return dense, f"it stays dense: {size} does not divide its {count} {which} channels"
 
 
 def _fit_shape(

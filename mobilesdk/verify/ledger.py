@@ -151,9 +151,25 @@ def _same_scheme(item: ExpectedWeight, applied: WeightScheme) -> bool:
         return False
     if not planned.sparsity and applied.sparsity > _SPARSITY_SLACK:
         return False
-    dense = {"sparsity": 0.0}
+    if not _has_pattern(planned, applied):
+        return False
+    dense = {"sparsity": 0.0, "kept": None, "sparse_block_size": None}
     first = _coarsest(planned, item).model_copy(update=dense)
     return first == _coarsest(applied, item).model_copy(update=dense)
+
+
+def _has_pattern(planned: WeightScheme, applied: WeightScheme) -> bool:
+    """Tell whether the zeros in a file have the pattern that is planned, or a stricter one."""
+    if planned.sparse_block_size is not None:
+        return (applied.sparse_block_size or 0) % planned.sparse_block_size == 0 and bool(
+            applied.sparse_block_size
+        )
+    if planned.kept is None:
+        return True
+    if applied.kept is None:
+        return False
+    (kept, of), (found, found_of) = planned.kept, applied.kept
+    return of % found_of == 0 and found * (of // found_of) <= kept
 
 
 def _coarsest(scheme: WeightScheme, item: ExpectedWeight) -> WeightScheme:

@@ -110,6 +110,17 @@ def test_zeros_outlive_what_follows(apply: Apply, float_model: Model) -> None:
         assert record(model).methods == ("sparsify", method)
 
 
+def test_zeros_that_a_pattern_does_not_allow_stay_asked_for(apply: Apply) -> None:
+    """40 output channels do not divide into blocks of 16; a later method does not forget it."""
+    sparse = apply("sparsify", ratio=0.5, block_size=16)
+    for model in (sparse, apply("quantize_weights", sparse)):
+        (weight,) = (each for each in record(model).weights if each.name == "up.weight")
+        assert weight.requested.sparsity == 0.5
+        assert weight.planned.sparsity == 0
+        assert "it stays dense: 16 does not divide its 40 output channels" in weight.reason
+        assert "sparse50%/block16" in planned(model)["conv.weight"]
+
+
 def test_float16_says_how_the_rest_is_stored(apply: Apply, float_model: Model) -> None:
     half = apply("fp16")
     before, after = state(float_model), state(half)
@@ -185,11 +196,16 @@ def test_weights_that_cannot_be_stored_are_refused_by_name(
         ("quantize_weights", {"weights": {"granularity": "per_block", "block_size": 0}}),
         ("quantize_weights", {"overrides": {"bias": {"bits": 8}}}),
         ("quantize_static", {"activations": {"bits": 4}}),
-        ("quantize_static", {"activations": {"observer": "moving_average"}}),
+        ("quantize_static", {"activations": {"observer": "histogram"}}),
         ("palettize", {"weights": {"bits": 5}}),
         ("palettize", {"weights": {"group_size": 16}}),
         ("sparsify", {"ratio": 1.0}),
         ("sparsify", {}),
+        ("sparsify", {"ratio": 0.5, "kept": [2, 4]}),
+        ("sparsify", {"kept": [2, 4], "block_size": 4}),
+        ("sparsify", {"kept": [4, 4]}),
+        ("sparsify", {"kept": [2, 3]}),
+        ("sparsify", {"ratio": 0.5, "block_size": 3}),
     ],
 )
 def test_impossible_fields_are_refused(method: str, fields: dict[str, object]) -> None:

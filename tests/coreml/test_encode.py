@@ -150,6 +150,22 @@ def test_sparse_floats_come_back_exactly(layout: Layout) -> None:
     assert_array_equal(decoded(expression)[0], weight)
 
 
+@pytest.mark.parametrize("bits", [4, 32], ids=["palette4", "float32"])
+def test_blocks_of_zeros_are_masked_as_a_whole(bits: int) -> None:
+    """A zero within a block that is kept is stored like any other value."""
+    weight = np.array([[1.0, 0.0, 3.0], [0.0, 0.0, 2.0]], np.float32)
+    scheme = WeightScheme(
+        encoding="palette" if bits == 4 else "float", bits=bits, sparsity=0.3, sparse_block_size=2
+    )
+    expression = encode(weight, scheme, IOS18)
+    assert expression is not None
+    assert_array_equal(decoded(expression)[0], weight)
+    outermost = decoded(expression.inner)[0] if expression.inner else None
+    mask = expression.arguments["mask"] if outermost is None else Stored(outermost, 1)
+    assert isinstance(mask, Stored)
+    assert mask.values.tolist() == [[1, 0, 1], [1, 0, 1]]
+
+
 def test_plain_floats_need_no_encoding_but_a_cast_between_types() -> None:
     weight = np.ones((2, 2), np.float32)
     assert encode(weight, WeightScheme(bits=32), IOS18) is None

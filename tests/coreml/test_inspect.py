@@ -108,16 +108,40 @@ def test_palettes_are_read(table_shape: tuple[int, ...], scheme: str, tmp_path: 
     assert one(palette(table_shape), tmp_path) == scheme
 
 
-def test_sparse_weights_are_read(tmp_path: Path) -> None:
+def sparse(mask: np.ndarray, data: np.ndarray) -> Builder:
     builder = Builder()
-    mask = np.arange(32).reshape(4, 8) % 4 == 0
     inputs: Value = {
-        "nonzero_data": builder.stored(np.ones(8), "float16"),
+        "nonzero_data": builder.stored(data, "float16"),
         "mask": builder.stored(mask, "uint1"),
     }
-    builder.add("constexpr_sparse_to_dense", inputs, [("w", "float16", (4, 8))])
+    builder.add("constexpr_sparse_to_dense", inputs, [("w", "float16", mask.shape)])
     builder.consume("w")
-    info = inspect(builder, tmp_path)
+    return builder
+
+
+@pytest.mark.parametrize(
+    ("mask", "scheme"),
+    [
+        (np.ones((8, 16)), "float16"),
+        ((np.arange(16) + np.arange(8)[:, None]) % 4 < 2, "float16 sparse2:4"),
+        ((np.arange(16) + np.arange(8)[:, None]) % 8 == 0, "float16 sparse1:8"),
+        (np.eye(2).repeat(4, 0).repeat(8, 1), "float16 sparse50%/block4"),
+        (np.random.default_rng(0).random((64, 64)) < 0.5, "float16 sparse49%"),
+    ],
+)
+def test_sparsity_and_pattern_are_those_of_the_mask(
+    mask: np.ndarray, scheme: str, tmp_path: Path
+) -> None:
+    """Zeros among the values that a mask keeps do not make a weight sparse."""
+    data = np.ones(np.count_nonzero(mask))
+    data[: data.size // 50] = 0
+    (weight,) = inspect(sparse(mask, data), tmp_path).weights
+    assert str(weight.scheme) == scheme
+
+
+def test_sparse_weights_are_read(tmp_path: Path) -> None:
+    mask = np.arange(32).reshape(4, 8) % 4 == 0
+    info = inspect(sparse(mask, np.ones(8)), tmp_path)
     (weight,) = info.weights
     assert weight.scheme.sparsity == 0.75
     assert weight.size_bytes == 8 * 2 + 4

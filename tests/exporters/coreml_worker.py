@@ -98,6 +98,8 @@ PALETTE6 = ("palettize", {"weights": {"bits": 6}, **NO_DATA})
 GROUPS = {"bits": 4, "granularity": "per_group", "group_size": 16}
 PALETTE4 = ("palettize", {"weights": GROUPS, **NO_DATA})
 SPARSE = ("sparsify", {"ratio": 0.5, **NO_DATA})
+TWO_OF_FOUR = ("sparsify", {"kept": [2, 4], **NO_DATA})
+BLOCKS = ("sparsify", {"ratio": 0.5, "block_size": 4, **NO_DATA})
 # Name → steps, options.
 COMPRESSED: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "plain": ([], {}),
@@ -113,6 +115,9 @@ COMPRESSED: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "sparse_ios16": ([SPARSE], {"deployment_target": "iOS16"}),
     "sparse_int8": ([SPARSE, INT8], {}),
     "sparse_palette4": ([SPARSE, PALETTE4], {}),
+    "two_of_four_int8": ([TWO_OF_FOUR, INT8], {}),
+    "two_of_four_ios16": ([TWO_OF_FOUR], {"deployment_target": "iOS16"}),
+    "blocks_palette4": ([BLOCKS, PALETTE4], {}),
     "int8_float32": ([INT8], {"compute_precision": "float32"}),
 }
 # Name → module, inputs, scheme that is claimed for all weights.

@@ -56,6 +56,12 @@ SCHEMES = {
     "sparse_ios16": {"large": "float16 sparse50%"},
     "sparse_int8": {"large": "int8/channel sparse50%", "depthwise": "int8/channel"},
     "sparse_palette4": {"large": "palette4/group15 sparse50%"},
+    "two_of_four_int8": {"large": "int8/channel sparse2:4", "depthwise": "int8/channel"},
+    "two_of_four_ios16": {"large": "float16 sparse2:4", "up": "float16 sparse2:4"},
+    "blocks_palette4": {
+        "large": "palette4/group15 sparse50%/block4",
+        "up": "palette4/group16 sparse50%/block4",
+    },
     "int8_float32": {"large": "int8/channel"},
 }
 

@@ -130,3 +130,30 @@ def test_planning_loads_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+KEPT = WeightScheme(sparsity=0.5, kept=(2, 4))
+ZERO_BLOCKS = WeightScheme(sparsity=0.5, sparse_block_size=16)
+
+
+@pytest.mark.parametrize(
+    ("request_", "shape", "reason"),
+    [
+        (KEPT, (64, 64), ""),
+        (KEPT, (64, 66), "4 does not divide its 66 input channels"),
+        (ZERO_BLOCKS, (64, 66), ""),
+        (ZERO_BLOCKS, (72, 66), "16 does not divide its 72 output channels"),
+    ],
+)
+def test_what_does_not_divide_into_a_pattern_stays_dense(
+    request_: WeightScheme, shape: tuple[int, int], reason: str
+) -> None:
+    planned, why = plan_weight(request_, "linear", shape)
+    assert reason in why
+    assert planned == (WeightScheme() if reason else request_)
+
+
+def test_a_pattern_outlives_the_encoding_that_follows() -> None:
+    composed = compose(INT8, KEPT)
+    assert (composed.kept, str(composed)) == ((2, 4), "int8/channel sparse2:4")
+    assert str(compose(PALETTE4, ZERO_BLOCKS)) == "palette4/tensor sparse50%/block16"
