@@ -29,6 +29,8 @@ def plan(
     calibration: PathLike | None = None,
     evaluation: PathLike | None = None,
     contract: PathLike | None = None,
+    weights: PathLike | None = None,
+    trust_model: bool = False,
     plugins: Sequence[PathLike] = (),
     allow_small_calibration: bool = False,
     layers: int = 0,
@@ -44,6 +46,8 @@ def plan(
         calibration: Folder of images, ``.npz`` or ``.npy``.
         evaluation: Another set like it; parity is measured on it.
         contract: JSON file that overrides or completes the model's contract.
+        weights: State file (``.safetensors``, ``.pt``) for the module that a factory gives.
+        trust_model: Let files of the model run code when they are loaded.
         plugins: Files of plug-ins.
         allow_small_calibration: Accept fewer than 32 samples, in both sets.
         layers: Samples of the evaluation set on which the output of every op is compared with the
@@ -66,6 +70,8 @@ def plan(
         calibration=calibration,
         evaluation=evaluation,
         contract=contract,
+        weights=weights,
+        trust_model=trust_model,
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
         layer_sample_count=layers,
@@ -83,6 +89,8 @@ def build(
     calibration: PathLike | None = None,
     evaluation: PathLike | None = None,
     contract: PathLike | None = None,
+    weights: PathLike | None = None,
+    trust_model: bool = False,
     plugins: Sequence[PathLike] = (),
     allow_small_calibration: bool = False,
     layers: int = 0,
@@ -100,6 +108,8 @@ def build(
         calibration: As for `plan`.
         evaluation: As for `plan`.
         contract: As for `plan`.
+        weights: As for `plan`.
+        trust_model: As for `plan`.
         plugins: As for `plan`.
         allow_small_calibration: As for `plan`.
         layers: As for `plan`; each variant then has a record of its layers.
@@ -126,6 +136,8 @@ def build(
         calibration=calibration,
         evaluation=evaluation,
         contract=contract,
+        weights=weights,
+        trust_model=trust_model,
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
         layer_sample_count=layers,

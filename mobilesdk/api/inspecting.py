@@ -45,6 +45,8 @@ def inspect_layers(
     model: str | None,
     evaluation: PathLike | None,
     contract: PathLike | None = None,
+    weights: PathLike | None = None,
+    trust_model: bool = False,
     target: str | None = None,
     samples: int = 8,
     plugins: Sequence[PathLike] = (),
@@ -57,6 +59,8 @@ def inspect_layers(
         model: The float model; a bundle does not hold it.
         evaluation: The set that both run on.
         contract: As for `plan`.
+        weights: As for `plan`.
+        trust_model: As for `plan`.
         target: As for `inspect`.
         samples: How many samples of the set are taken, or all if there are fewer.
         plugins: Files of plug-ins.
@@ -75,7 +79,13 @@ def inspect_layers(
             hint="give --model file.py:function and --evaluation.",
         )
     with _inspector(plugins, listener) as inspector:
-        request = single(model, evaluation=evaluation, contract=contract)
+        request = single(
+            model,
+            evaluation=evaluation,
+            contract=contract,
+            weights=weights,
+            trust_model=trust_model,
+        )
         return inspector.layers(path, request, samples)
 
 

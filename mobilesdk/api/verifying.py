@@ -20,6 +20,8 @@ def verify(
     model: str | None = None,
     evaluation: PathLike | None = None,
     contract: PathLike | None = None,
+    weights: PathLike | None = None,
+    trust_model: bool = False,
     plugins: Sequence[PathLike] = (),
     listener: Listener | None = None,
 ) -> VerifyReport:
@@ -34,6 +36,8 @@ def verify(
         model: The float model, for an artifact.
         evaluation: The set to measure parity on, for an artifact.
         contract: As for `plan`.
+        weights: As for `plan`.
+        trust_model: As for `plan`.
         plugins: Files of plug-ins.
         listener: Called with every event.
 
@@ -57,6 +61,12 @@ def verify(
             f"{place} is no bundle, and no model was given to compare it with.",
             hint="give --model file.py:function.",
         )
-    request = single(model, evaluation=evaluation, contract=contract)
+    request = single(
+        model,
+        evaluation=evaluation,
+        contract=contract,
+        weights=weights,
+        trust_model=trust_model,
+    )
     with opened_cache() as store, new_workers() as workers:
         return verify_foreign(place, request, store, workers, listener or ignore, files)

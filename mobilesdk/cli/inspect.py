@@ -7,11 +7,18 @@ from typing import Any
 
 import click
 
-from mobilesdk.cli.options import check_place, json_option, plugin_option
+from mobilesdk.cli.options import (
+    check_place,
+    json_option,
+    plugin_option,
+    trust_option,
+    weights_option,
+)
 
 _PATH = click.Path(path_type=Path)
 _SAMPLE_COUNT = 8
 _RUN_COUNT = 20
+_FOR_LAYERS = ("model", "evaluation", "contract", "weights", "trust_model", "samples", "html")
 
 
 @click.command("inspect")
@@ -21,6 +28,8 @@ _RUN_COUNT = 20
 @click.option("--model", help="The float model, for --layers.")
 @click.option("--evaluation", type=_PATH, help="The set to compare on, for --layers.")
 @click.option("--contract", type=_PATH, help="JSON file with the model's contract, for --layers.")
+@weights_option
+@trust_option
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
@@ -57,12 +66,15 @@ def _check(*, layers: bool, profile: bool, options: dict[str, Any]) -> None:
 
     if layers and profile:
         raise UsageError("--layers and --profile exclude each other.", hint="run it twice.")
-    needs = dict.fromkeys(("model", "evaluation", "contract", "samples", "html"), "--layers")
+    needs = dict.fromkeys(
+        ("model", "evaluation", "contract", "weights", "trust_model", "samples", "html"), "--layers"
+    )
     needs["runs"] = "--profile"
     given = {"--layers": layers, "--profile": profile}
     for name, flag in needs.items():
-        if options[name] is not None and not given[flag]:
-            raise UsageError(f"--{name} means nothing without {flag}.", hint=f"add {flag}.")
+        if options[name] not in (None, False) and not given[flag]:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} means nothing without {flag}.", hint=f"add {flag}.")
 
 
 def _layers(

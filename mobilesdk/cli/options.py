@@ -22,6 +22,17 @@ plugin_option = click.option(
     multiple=True,
     help="A plug-in file, in a folder named after its kind (compressors, exporters, …).",
 )
+weights_option = click.option(
+    "--weights",
+    type=_EXISTING,
+    metavar="FILE",
+    help="State file (.safetensors, .pt) for the module that the function of MODEL gives.",
+)
+trust_option = click.option(
+    "--trust-model",
+    is_flag=True,
+    help="Let files of the model run code when they are loaded, as pickles do.",
+)
 release_option = click.option(
     "--require-releasable",
     is_flag=True,
@@ -68,6 +79,8 @@ def model_options(command: Command) -> Command:
         click.option("--calibration", type=_EXISTING, help="Folder of images, .npz or .npy."),
         click.option("--evaluation", type=_EXISTING, help="Another set, for parity and gates."),
         click.option("--contract", type=_EXISTING, help="JSON file with the model's contract."),
+        weights_option,
+        trust_option,
         click.option(
             "--allow-small-calibration",
             is_flag=True,

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from mobilesdk.cli.options import json_option, plugin_option, release_code, release_option
+from mobilesdk.cli.options import (
+    json_option,
+    plugin_option,
+    release_code,
+    release_option,
+    trust_option,
+    weights_option,
+)
 
 _PATH = click.Path(path_type=Path)
 
@@ -17,6 +24,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--model", help="The float model, for an artifact that is in no bundle.")
 @click.option("--evaluation", type=_PATH, help="The set to measure its parity on.")
 @click.option("--contract", type=_PATH, help="JSON file with the model's contract.")
+@weights_option
+@trust_option
 @release_option
 @plugin_option
 @json_option

@@ -28,6 +28,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._read: set[Path] = set()
+        self._required: set[Path] = set()
         self._active = False
         sys.addaudithook(self._audit)  # a hook stays for good; it does nothing once inactive
 
@@ -41,13 +42,17 @@ class Recorder:
         finally:
             self._active = False
 
+    def require(self, *paths: Path) -> None:
+        """Note files that belong to the model, wherever they lie and whoever reads them."""
+        self._required.update(path.absolute() for path in paths)
+
     def dependencies(self) -> dict[str, Any]:
         """Give ``files`` with their SHA-256, sorted by path, and ``distributions`` with versions.
 
         Left out are the files of the interpreter and of installed distributions (their versions
-        stand for them), and files that are gone again.
+        stand for them) unless they are required, and files that are gone again.
         """
-        paths = {path for path in self._read | _module_files() if _is_input(path)}
+        paths = {path for path in self._read | _module_files() if _is_input(path)} | self._required
         return {
             "files": [{"path": str(path), "sha256": _sha256(path)} for path in sorted(paths)],
             "distributions": _imported_distributions(),

@@ -24,6 +24,7 @@ from mobilesdk.core.artifact import TensorInfo
 from mobilesdk.core.contract import InputSpec, OutputSpec
 from mobilesdk.core.layers import LayerReport
 from mobilesdk.core.naming import natural_order
+from mobilesdk.core.source import Reference
 from mobilesdk.data.index import INDEX_NAME, SampleIndex
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.pipeline.cache import Cache
@@ -109,10 +110,9 @@ class Assembler:
             )
         variants = [v for v in self._graph.variants if v.model.request.name == name]
         built = [variant for variant in variants if self.failure_of(variant) is None]
-        source, _, function = model.request.reference.rpartition(":")
         return ModelEntry(
             name=name,
-            source=f"{Path(source).name}:{function}",
+            source=str(Reference.parse(model.request.reference).bare()),
             sha256=model.sha256,
             family=model.summary.family,
             contract=model.summary.contract,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mobilesdk.bundle.manifest import MANIFEST_NAME
 from mobilesdk.core.form import Needs
+from mobilesdk.core.source import Reference
 from mobilesdk.errors import (
     InvalidDataset,
     InvalidModel,
@@ -151,15 +152,13 @@ def _find_targets(request: BuildRequest, found: Preflight) -> None:
 
 
 def _check_model(model: ModelRequest, request: BuildRequest, found: Preflight) -> None:
-    source = model.reference.rpartition(":")[0]
-    if source.endswith(".py") and not Path(source).is_file():
-        found.note(
-            InvalidModel(f"There is no file {source}.", hint="check the path before the colon.")
-        )
     try:
         found.tools.extend(frontend(frontend_for(model.reference)).tools)
     except InvalidModel as error:
         found.note(error)
+    for path in (Reference.parse(model.reference).path, model.weights):
+        if path is not None and not path.exists():
+            found.note(InvalidModel(f"There is no file {path}.", hint="check its path."))
     for missing in missing_sets(model):
         found.note(missing)
     if request.layer_sample_count and model.evaluation is None:

@@ -18,7 +18,8 @@ from mobilesdk.bundle.canonical import canonical_json, sha256_file, sha256_json
 from mobilesdk.bundle.writing import write_file
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.model import ModelSummary
-from mobilesdk.errors import InvalidModel, MobileSDKError
+from mobilesdk.core.source import Reference
+from mobilesdk.errors import InvalidModel, MobileSDKError, StepFailed
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.doctor import require
 from mobilesdk.pipeline.job import Job, TaskKind
@@ -149,7 +150,7 @@ class Reader:
 
     def _run(self, request: ModelRequest, name: str, index: Path) -> Dependencies:
         require(frontend(name).tools)
-        config = {"reference": request.reference, "contract": _contract(request)}
+        config = request.source.model_dump(mode="json")
         task = Task("", TaskKind.READ, name, config, {}, "read", request.name, ())
         started_s = time.monotonic()
         self._listener(Event("started", task))
@@ -191,27 +192,38 @@ class Reader:
 
 def _place(request: ModelRequest, name: str) -> str:
     """Give the name under which it is noted what a reference was made from."""
-    source, _, function = request.reference.rpartition(":")
-    place = str(Path(source).resolve()) if source.endswith(".py") else source
-    return sha256_json([name, place, function, str(Path.cwd())])
+    place = str(Reference.parse(request.reference).resolved())
+    weights = None if request.weights is None else str(request.weights.resolve())
+    return sha256_json([name, place, weights, request.trust_model, str(Path.cwd())])
 
 
 def _key(request: ModelRequest, name: str, made_from: Dependencies) -> str:
+    contract = request.contract
     return step_key(
         TaskKind.READ,
         plugin_kind=Kind.FRONTENDS,
         plugin=name,
         config={
-            "function": request.reference.rpartition(":")[2],
-            "contract": _contract(request),
+            "function": Reference.parse(request.reference).function,
+            "weights": _digest_of_weights(request, made_from),
+            "contract": None if contract is None else contract.model_dump(mode="json"),
             "dependencies": made_from.portable(),
         },
         tools=frontend(name).tools,
     )
 
 
-def _contract(request: ModelRequest) -> Any:
-    return None if request.contract is None else request.contract.model_dump(mode="json")
+def _digest_of_weights(request: ModelRequest, made_from: Dependencies) -> str | None:
+    if request.weights is None:
+        return None
+    place = request.weights.absolute()
+    for file in made_from.files:
+        if file.path == place:
+            return file.sha256
+    raise StepFailed(
+        f"The frontend has read {request.reference} without {request.weights}.",
+        hint="this is a bug in the frontend: it has to use the weights, or refuse them.",
+    )
 
 
 def _load(index: Path) -> Dependencies | None:

@@ -12,12 +12,17 @@ from pydantic import ValidationError
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.source import ModelSource, Reference
 from mobilesdk.errors import InvalidContract, InvalidModel, UsageError
 from mobilesdk.plugins import Kind, frontend, names
 from mobilesdk.targets import Budget, load_targets
 
 PROJECT_FILE = "mobilesdk.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ACCEPTED = (
+    "give package.module:factory or path/to/file.py:function; a state file (.pt, .safetensors) "
+    "goes to --weights, beside the function that gives its module."
+)
 
 
 class ModelRequest(Frozen):
@@ -25,8 +30,10 @@ class ModelRequest(Frozen):
 
     Attributes:
         name: Names its files in the bundle.
-        reference: ``package.module:factory`` or ``file.py:function``.
+        reference: ``package.module:factory``, ``file.py:function`` or a file that is a model.
         contract: Overrides or completes what the factory states.
+        weights: A state file for the module of the factory.
+        trust_model: Whether files of the model may run code when they are loaded.
         profiles: Target → profile, where it differs from the target's own.
         budget: Limits that replace those of the profile one by one; the others stay.
     """
@@ -34,10 +41,22 @@ class ModelRequest(Frozen):
     name: str
     reference: str
     contract: Contract | None = None
+    weights: Path | None = None
+    trust_model: bool = False
     calibration: Path | None = None
     evaluation: Path | None = None
     profiles: dict[str, str] = {}
     budget: Budget | None = None
+
+    @property
+    def source(self) -> ModelSource:
+        """What its frontend is asked to read."""
+        return ModelSource(
+            reference=self.reference,
+            weights=self.weights,
+            contract=self.contract,
+            trusted=self.trust_model,
+        )
 
 
 class BuildRequest(Frozen):
@@ -66,6 +85,8 @@ def read_request(
     calibration: str | Path | None = None,
     evaluation: str | Path | None = None,
     contract: str | Path | None = None,
+    weights: str | Path | None = None,
+    trust_model: bool = False,
     plugins: tuple[Path, ...] = (),
     allow_small_calibration: bool = False,
     layer_sample_count: int = 0,
@@ -78,16 +99,25 @@ def read_request(
     names = tuple(map(str, targets))
     others: tuple[str, ...] = ()
     if model is None:
-        if calibration or evaluation or contract:
+        if calibration or evaluation or contract or weights or trust_model:
             raise UsageError(
-                "A set or a contract was given without a MODEL.",
-                hint=f"give the MODEL, or name its sets in {PROJECT_FILE}.",
+                "A set, a contract, weights or trust was given without a MODEL.",
+                hint=f"give the MODEL, or name what goes with it in {PROJECT_FILE}.",
             )
         models, project_targets = read_project(Path(PROJECT_FILE))
         others = project_targets if names else ()
         names = names or project_targets
     else:
-        models = (single(model, calibration=calibration, evaluation=evaluation, contract=contract),)
+        models = (
+            single(
+                model,
+                calibration=calibration,
+                evaluation=evaluation,
+                contract=contract,
+                weights=weights,
+                trust_model=trust_model,
+            ),
+        )
     return BuildRequest(
         models=models,
         targets=names,
@@ -104,6 +134,8 @@ def single(
     calibration: str | Path | None = None,
     evaluation: str | Path | None = None,
     contract: str | Path | None = None,
+    weights: str | Path | None = None,
+    trust_model: bool = False,
 ) -> ModelRequest:
     """Make the request for a model that is in no project.
 
@@ -114,6 +146,8 @@ def single(
         name=name_of(model),
         reference=model,
         contract=None if contract is None else read_contract(Path(contract)),
+        weights=None if weights is None else Path(weights),
+        trust_model=trust_model,
         calibration=None if calibration is None else Path(calibration),
         evaluation=None if evaluation is None else Path(evaluation),
     )
@@ -125,14 +159,10 @@ def name_of(reference: str) -> str:
     Raises:
         UsageError: The reference has no such part.
     """
-    source, _, _ = reference.rpartition(":")
-    stem = Path(source).stem if source.endswith(".py") else source.rpartition(".")[2]
-    if not _NAME.fullmatch(stem):
-        raise UsageError(
-            f"{reference!r} is no model.",
-            hint="give package.module:factory or path/to/file.py:function.",
-        )
-    return stem
+    parsed = Reference.parse(reference)
+    if not _NAME.fullmatch(parsed.stem) or (not parsed.function and reference.endswith(".py")):
+        raise UsageError(f"{reference!r} is no model.", hint=_ACCEPTED)
+    return parsed.stem
 
 
 def frontend_for(reference: str) -> str:
@@ -144,10 +174,7 @@ def frontend_for(reference: str) -> str:
     for name in names(Kind.FRONTENDS):
         if frontend(name).claims(reference):
             return name
-    raise InvalidModel(
-        f"No frontend takes {reference!r}.",
-        hint="give package.module:factory or path/to/file.py:function.",
-    )
+    raise InvalidModel(f"No frontend takes {reference!r}.", hint=_ACCEPTED)
 
 
 def read_contract(path: Path) -> Contract:
@@ -168,6 +195,8 @@ class _ProjectModel(Frozen):
     model: str
     name: str = ""
     contract: Path | None = None
+    weights: Path | None = None
+    trust_model: bool = False
     calibration: Path | None = None
     evaluation: Path | None = None
     profiles: dict[str, str] = {}
@@ -205,15 +234,15 @@ def read_project(path: Path) -> tuple[tuple[ModelRequest, ...], tuple[str, ...]]
 
 
 def _request(model: _ProjectModel, folder: Path) -> ModelRequest:
-    source, _, function = model.model.rpartition(":")
-    is_file = source.endswith(".py")
     name = model.name or name_of(model.model)
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a model.", hint="use letters, digits, . _ and -.")
     return ModelRequest(
         name=name,
-        reference=f"{folder / source}:{function}" if is_file else model.model,
+        reference=str(Reference.parse(model.model).below(folder)),
         contract=None if model.contract is None else read_contract(folder / model.contract),
+        weights=None if model.weights is None else folder / model.weights,
+        trust_model=model.trust_model,
         calibration=None if model.calibration is None else folder / model.calibration,
         evaluation=None if model.evaluation is None else folder / model.evaluation,
         profiles=model.profiles,

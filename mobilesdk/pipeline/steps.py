@@ -9,6 +9,7 @@ from pathlib import Path
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.ledger import Expectation
 from mobilesdk.core.model import Model, ModelSummary
+from mobilesdk.core.source import ModelSource
 from mobilesdk.core.step import StepContext
 from mobilesdk.data.ingest import ingest
 from mobilesdk.data.stored import StoredSamples
@@ -54,12 +55,7 @@ def _made(model: object, job: Job) -> Model:
 
 
 def _read(job: Job, context: StepContext) -> Model:
-    contract = job.config["contract"]
-    return frontend(job.plugin).read(
-        job.config["reference"],
-        None if contract is None else Contract.model_validate(contract),
-        context,
-    )
+    return frontend(job.plugin).read(ModelSource.model_validate(job.config), context)
 
 
 def _ingest(job: Job, context: StepContext) -> None:

@@ -18,6 +18,7 @@ from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.layers import Observation, OpProfile
 from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import Request
+from mobilesdk.core.source import ModelSource
 from mobilesdk.core.step import StepConfig, StepContext
 
 if TYPE_CHECKING:
@@ -91,13 +92,17 @@ class Frontend(Plugin, Protocol):
         """Tell whether a MODEL argument is for this frontend, without importing anything."""
         ...
 
-    def read(self, reference: str, contract: Contract | None, context: StepContext) -> Model:
+    def read(self, source: ModelSource, context: StepContext) -> Model:
         """Read the model in a worker.
 
         Writes into ``context.output``: ``original.pt2`` (as the user gave it), ``program.pt2``
         (prepared: folded), ``summary.json`` (`ModelSummary`), ``dependencies.json`` (files and
         distributions that the model was made from), ``example.safetensors`` (the example inputs).
         Gives the prepared program.
+
+        Raises:
+            InvalidModel: It cannot be read, or `ModelSource.weights` mean nothing to it.
+            FileRejected: A file of it is hostile, or would run code and is not trusted.
         """
         ...
 

@@ -10,6 +10,7 @@ import pytest
 
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import ModelSummary
+from mobilesdk.core.source import ModelSource
 from mobilesdk.core.step import StepContext
 from mobilesdk.plugins import discovery
 from mobilesdk.plugins.contract import Frontend
@@ -44,7 +45,7 @@ def read(name, folder, output):
     source.write_text(MODELS[name])
     output.mkdir()
     plugin = discovery.frontend(name)
-    return plugin.read(f"{source}:build", None, StepContext(output=output))
+    return plugin.read(ModelSource(reference=f"{source}:build"), StepContext(output=output))
 
 
 def digests(folder):

@@ -7,6 +7,7 @@ from torch import nn
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.model import ModelSummary
+from mobilesdk.core.source import ModelSource
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import (
     ArtifactInvalid,
@@ -51,12 +52,14 @@ IMAGE = "lambda_(lambda x: x.mean((2, 3))), (torch.rand(1, 3, 8, 6),)"
 
 @pytest.fixture
 def read(tmp_path):
-    def read(body, contract=None, *, header=HEADER, function="build"):
+    def read(body, contract=None, *, header=HEADER, function="build", weights=None):
         source = tmp_path / "model_under_test.py"
         source.write_text(header + body)
         output = tmp_path / "output"
         output.mkdir()
-        PLUGIN.read(f"{source}:{function}", contract, StepContext(output=output))
+        reference = f"{source}:{function}"
+        given = ModelSource(reference=reference, contract=contract, weights=weights)
+        PLUGIN.read(given, StepContext(output=output))
         return ModelSummary.model_validate_json((output / "summary.json").read_bytes())
 
     return read
@@ -224,7 +227,7 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(read, body, reason):
 @pytest.mark.parametrize("reference", ["not_there_at_all:build", "not/there.py:build"])
 def test_what_is_not_there_is_said_so(reference, tmp_path):
     with pytest.raises(InvalidModel, match="There is no"):
-        PLUGIN.read(reference, None, StepContext(output=tmp_path))
+        PLUGIN.read(ModelSource(reference=reference), StepContext(output=tmp_path))
 
 
 def test_an_import_error_inside_of_a_module_is_not_a_missing_module(tmp_path, monkeypatch):
@@ -232,7 +235,8 @@ def test_an_import_error_inside_of_a_module_is_not_a_missing_module(tmp_path, mo
     (tmp_path / "broken_zoo/__init__.py").write_text("import missing_dependency")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InvalidModel, match=r"(?s)raised ModuleNotFoundError.*missing_dependency"):
-        PLUGIN.read("broken_zoo.nets:build", None, StepContext(output=tmp_path))
+        source = ModelSource(reference="broken_zoo.nets:build")
+        PLUGIN.read(source, StepContext(output=tmp_path))
 
 
 def test_dependencies_are_what_was_read(tmp_path, read):
@@ -322,3 +326,13 @@ def test_a_network_of_little_precision_has_to_reach_its_own_floor_only():
     assert check_fidelity(original, rounded_otherwise, [x], one_tensor(64), 0) < 80.0
     with pytest.raises(ArtifactInvalid, match="'y'"):
         check_fidelity(original, export_program(Cancelling(9e5, 0.0), [x]), [x], one_tensor(64), 0)
+
+
+def test_a_state_file_is_loaded_and_recorded(tmp_path, read):
+    state = {"weight": torch.eye(3) * 2, "bias": torch.zeros(3)}
+    torch.save(state, tmp_path / "state.pt")
+    read(returning("nn.Linear(3, 3).eval(), (X,)"), weights=tmp_path / "state.pt")
+    program = load_program(tmp_path / "output/program.pt2")
+    assert torch.equal(graph_module(program)(torch.ones(1, 3))[0], torch.full((1, 3), 2.0))
+    known = json.loads((tmp_path / "output/dependencies.json").read_text())
+    assert str(tmp_path / "state.pt") in [entry["path"] for entry in known["files"]]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mobilesdk.errors import InvalidModel
+from mobilesdk.errors import InvalidModel, StepFailed
 from mobilesdk.pipeline import reading
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.launch import Limits, Workers
@@ -26,9 +26,11 @@ class Text:
     traits = frozenset()
     def claims(self, reference):
         return reference.endswith(":text")
-    def read(self, reference, contract, context):
-        source = Path(reference.rpartition(":")[0]).resolve()
+    def read(self, model, context):
+        source = Path(model.reference.rpartition(":")[0]).resolve()
         files = [source, source.with_suffix(".weights")]
+        if model.weights is not None and source.read_text() != "careless":
+            files.append(model.weights.absolute())
         entries = [
             {"path": str(f), "sha256": hashlib.sha256(f.read_bytes()).hexdigest()} for f in files
         ]
@@ -60,11 +62,9 @@ def read(tmp_path, stand_ins):
     (tmp_path / "net.py").write_text("first")
     (tmp_path / "net.weights").write_text("1 2 3")
 
-    def read(folder=tmp_path):
+    def read(folder=tmp_path, **options):
         events = []
-        request = single(
-            f"{folder / 'net.py'}:text", calibration=None, evaluation=None, contract=None
-        )
+        request = single(f"{folder / 'net.py'}:text", **options)
         with Workers(Limits(60, 4 << 30)) as workers:
             reader = Reader(Cache(tmp_path / "cache"), workers, events.append, (plugin,))
             found = reader.read(request)
@@ -103,6 +103,29 @@ def test_a_model_in_another_folder_has_the_same_key(read, tmp_path):
         (tmp_path / "copy" / name).write_text((tmp_path / name).read_text())
     copy, _ = read(tmp_path / "copy")
     assert (copy.key, copy.sha256) == (first.key, first.sha256)
+
+
+def test_a_state_file_is_part_of_the_key(read, tmp_path):
+    state = tmp_path / "state.pt"
+    state.write_text("7 8 9")
+    without, _ = read()
+    first, count = read(weights=state)
+    assert (count, read(weights=state)) == (1, (first, 0))
+    state.write_text("10 11 12")
+    second, count = read(weights=state)
+    assert count == 1
+    assert len({without.key, first.key, second.key}) == 3
+    assert len({without.sha256, first.sha256, second.sha256}) == 3
+    moved = state.rename(tmp_path / "moved.pt")
+    assert read(weights=moved)[0].key != second.key  # as of every file, its name counts
+    assert read() == (without, 0)
+
+
+def test_a_frontend_that_leaves_the_weights_out_is_told(read, tmp_path):
+    (tmp_path / "net.py").write_text("careless")
+    (tmp_path / "state.pt").write_text("7 8 9")
+    with pytest.raises(StepFailed, match=r"without .*state\.pt"):
+        read(weights=tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", None])

@@ -173,3 +173,15 @@ def test_a_set_without_a_model_is_refused(command_line, sets, monkeypatch):
     project(command_line, sets)
     result = build(command_line, monkeypatch, "--calibration", sets / "calibration.npz")
     assert (result.code, "without a MODEL" in result.err) == (2, True)
+
+
+def test_what_goes_with_a_model_is_relative_to_the_project_too(tmp_path):
+    (model,), _ = read_project(
+        write(tmp_path, '[[models]]\nmodel = "net.pt2"\ntrust_model = true\n')
+    )
+    assert (model.name, model.reference) == ("net", str(tmp_path / "net.pt2"))
+    assert (model.source.trusted, model.source.weights) == (True, None)
+    (model,), _ = read_project(
+        write(tmp_path, '[[models]]\nmodel = "nets.py:build"\nweights = "states/a.pt"\n')
+    )
+    assert model.source.weights == tmp_path / "states" / "a.pt"
