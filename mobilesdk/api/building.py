@@ -19,7 +19,7 @@ from mobilesdk.api.running import (
 if TYPE_CHECKING:
     from mobilesdk.core.plan import Plan
     from mobilesdk.pipeline.build import BuildResult
-    from mobilesdk.pipeline.schedule import Listener
+    from mobilesdk.pipeline.tasks import Listener
 
 
 def plan(

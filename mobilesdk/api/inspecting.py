@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mobilesdk.core.artifact import ArtifactInfo
     from mobilesdk.core.layers import LayerReport, OpProfile
     from mobilesdk.pipeline.inspection import Inspector
-    from mobilesdk.pipeline.schedule import Listener
+    from mobilesdk.pipeline.tasks import Listener
 
 
 def inspect(

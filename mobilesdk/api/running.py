@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mobilesdk.pipeline.cache import Cache
     from mobilesdk.pipeline.launch import Workers
-    from mobilesdk.pipeline.schedule import Event
+    from mobilesdk.pipeline.tasks import Event
 
 PathLike = str | Path
 

@@ -10,7 +10,7 @@ from mobilesdk.api.running import PathLike, add_plugins, ignore, new_workers, op
 from mobilesdk.errors import InvalidModel, UsageError
 
 if TYPE_CHECKING:
-    from mobilesdk.pipeline.schedule import Listener
+    from mobilesdk.pipeline.tasks import Listener
     from mobilesdk.pipeline.verification import VerifyReport
 
 

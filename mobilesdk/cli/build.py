@@ -53,6 +53,7 @@ def command(
                 memory_limit_bytes=int(memory_limit * 1e9),
                 listener=progress.listen,
             )
+        progress.sum_up(result.costs)
     except MobileSDKError as error:
         if junit is not None:
             write_file(junit, error_xml(error))

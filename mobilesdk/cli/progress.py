@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TaskID as BarId
 
-from mobilesdk.pipeline.schedule import Event, Task
-from mobilesdk.units import format_seconds
+from mobilesdk.pipeline.costs import Costs
+from mobilesdk.pipeline.tasks import Event, Task, Usage
+from mobilesdk.units import format_bytes, format_seconds
 
 _MARKS = {"cached": "[dim]=[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
 
@@ -63,12 +64,29 @@ class BuildProgress:
             self._progress.remove_task(self._bars.pop(event.task.key))
         if event.state == "cached":
             return
-        seconds = format_seconds(event.seconds)
-        line = f"{_MARKS[event.state]} {escape(_label(event.task))} [dim]{seconds}[/]"
+        figures = format_seconds(event.seconds)
+        if event.usage is not None:
+            figures += f", {_figures(event.usage)}"
+        line = f"{_MARKS[event.state]} {escape(_label(event.task))} [dim]{figures}[/]"
         if event.state == "failed":
             first, _, _ = event.message.partition("\n")
             line += f"  {escape(first)}"
         self._console.print(line)
+
+    def sum_up(self, costs: Costs) -> None:
+        """Say what all steps took together, and which one took most memory."""
+        if costs.largest is None or costs.largest.usage is None:
+            return
+        count, most = len(costs.steps), costs.largest
+        parts = [f"{count} steps, {len(costs.imports)} toolchains imported"]
+        parts.append(f"{format_seconds(costs.cpu_seconds)} CPU")
+        memory = format_bytes(costs.largest.usage.peak_memory_bytes)
+        where = " ".join([most.step, most.model, *(["for", *most.targets] if most.targets else [])])
+        self._console.print(f"[dim]= {', '.join(parts)}; most memory: {memory}, {escape(where)}[/]")
+
+
+def _figures(usage: Usage) -> str:
+    return f"{format_seconds(usage.cpu_seconds)} CPU, {format_bytes(usage.peak_memory_bytes)}"
 
 
 def _label(task: Task) -> str:

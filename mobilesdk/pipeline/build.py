@@ -19,14 +19,16 @@ from mobilesdk.errors import (
 )
 from mobilesdk.pipeline.assemble import Assembler
 from mobilesdk.pipeline.cache import Cache
+from mobilesdk.pipeline.costs import CostRecorder, Costs
 from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.planning import Planner
 from mobilesdk.pipeline.preflight import Preflight, check_output, preflight
 from mobilesdk.pipeline.reading import Reader, ReadModel
 from mobilesdk.pipeline.request import BuildRequest
-from mobilesdk.pipeline.schedule import Listener, Schedule
+from mobilesdk.pipeline.schedule import Schedule
 from mobilesdk.pipeline.sets import set_faults
 from mobilesdk.pipeline.task_graph import Graph
+from mobilesdk.pipeline.tasks import Listener
 
 
 class BuildResult(Frozen):
@@ -35,12 +37,14 @@ class BuildResult(Frozen):
     Attributes:
         output: The bundle.
         unreachable: Targets that were not asked for by name and are out of reach.
+        costs: What the steps took here; never part of the bundle.
     """
 
     output: Path
     manifest: Manifest
     failures: tuple[VariantFailure, ...]
     unreachable: tuple[Unreachable, ...]
+    costs: Costs = Costs()
 
     @property
     def exit_code(self) -> int:
@@ -116,16 +120,21 @@ def run_build(
         check_output(output, overwrite=overwrite)
     except (OutputExists, WriteFailed) as error:
         before.note(error)
-    plan, graph, models = _plan(request, before, cache, workers, listener)
+    recorder = CostRecorder(listener)
+    plan, graph, models = _plan(request, before, cache, workers, recorder.listen)
     _refuse(plan, before)
     wanted = [key for variant in graph.variants for key in variant.results]
-    schedule = Schedule(graph.tasks, cache, workers, listener, request.plugins)
+    schedule = Schedule(graph.tasks, cache, workers, recorder.listen, request.plugins)
     failures = schedule.run([*wanted, *graph.references.values()])
     assembler = Assembler(graph, failures, cache)
     failed = _failed_variants(assembler, graph)
     manifest = assembler.write(models, output, overwrite=overwrite)
     return BuildResult(
-        output=output, manifest=manifest, failures=failed, unreachable=plan.unreachable
+        output=output,
+        manifest=manifest,
+        failures=failed,
+        unreachable=plan.unreachable,
+        costs=recorder.costs(workers),
     )
 
 

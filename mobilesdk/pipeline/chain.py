@@ -11,8 +11,8 @@ from mobilesdk.errors import InvalidDataset, Place
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import step_key
 from mobilesdk.pipeline.reading import ReadModel
-from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
+from mobilesdk.pipeline.tasks import Task
 from mobilesdk.plugins import (
     Kind,
     ObservingRuntime,

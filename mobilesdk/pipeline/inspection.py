@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,19 +9,20 @@ from typing import Any
 
 from mobilesdk.bundle.manifest import read_manifest, resolve
 from mobilesdk.core.layers import LayerReport, OpProfile
-from mobilesdk.errors import MobileSDKError, UnknownName, UsageError
+from mobilesdk.errors import UnknownName, UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.doctor import require
-from mobilesdk.pipeline.job import Job, TaskKind
+from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.launch import Workers
 from mobilesdk.pipeline.planning import add_preparation
 from mobilesdk.pipeline.preflight import missing_sets
-from mobilesdk.pipeline.preloading import preloads
 from mobilesdk.pipeline.reading import Reader, ReadModel
 from mobilesdk.pipeline.request import ModelRequest
-from mobilesdk.pipeline.schedule import Event, Listener, Schedule, Task
+from mobilesdk.pipeline.running import Runner
+from mobilesdk.pipeline.schedule import Schedule
 from mobilesdk.pipeline.steps import PROFILE_NAME
 from mobilesdk.pipeline.task_graph import Graph
+from mobilesdk.pipeline.tasks import Listener, Task
 from mobilesdk.pipeline.verification import runtime_for
 from mobilesdk.plugins import ObservingRuntime, ProfilingRuntime, Runtime, runtime
 from mobilesdk.verify.layers import REPORT_NAME
@@ -59,6 +59,7 @@ class Inspector:
         self._workers = workers
         self._listener = listener
         self._plugin_files = plugin_files
+        self._runner = Runner(cache, workers, listener, plugin_files)
 
     def layers(self, artifact: Path, request: ModelRequest, sample_count: int) -> LayerReport:
         """Compare the op outputs of an artifact with the float model.
@@ -148,29 +149,9 @@ class Inspector:
         inputs: Mapping[str, Path],
         output: Path,
     ) -> None:
-        job = Job(
-            kind=kind,
-            plugin=plugin,
-            plugin_files=self._plugin_files,
-            preloads=preloads(kind, plugin),
-            config=config,
-            inputs=dict(inputs),
-            output=output,
-        )
-        task = Task(title, kind, plugin, {}, {}, title, model, ())
-        started_s = time.monotonic()
-        self._listener(Event("started", task))
-
-        def report(message: str, fraction: float | None) -> None:
-            self._listener(Event("progress", task, message, fraction))
-
-        try:
-            self._workers.run(job, report)
-        except MobileSDKError as error:
-            seconds = time.monotonic() - started_s
-            self._listener(Event("failed", task, error.message, seconds=seconds))
-            raise
-        self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
+        task = Task(title.replace(" ", "-"), kind, plugin, config, {}, title, model, ())
+        with self._runner.begun(task) as run:
+            run.work(output, inputs)
 
 
 def _usable(artifact: Path) -> tuple[str, Runtime]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -27,6 +28,7 @@ from mobilesdk.errors import (
     error_classes,
 )
 from mobilesdk.pipeline.job import JOB_NAME, LOG_NAME, OUTCOME_NAME, Job, Outcome, read_outcome
+from mobilesdk.pipeline.tasks import Usage
 from mobilesdk.pipeline.template import Template, Worker
 from mobilesdk.pipeline.worker import UNWRITTEN_EXIT_CODE
 from mobilesdk.units import format_bytes, format_seconds
@@ -97,8 +99,21 @@ class Workers:
         if self._stopping.wait(_POLL_S):
             raise StepFailed("The build was stopped.")
 
-    def run(self, job: Job, report: Report) -> Outcome:
+    def run(
+        self,
+        job: Job,
+        report: Report,
+        *,
+        title: str = "",
+        note: Callable[[Usage], None] | None = None,
+    ) -> Outcome:
         """Run a job and give what it left.
+
+        Args:
+            job: What is to be done.
+            report: Called with each message of progress, and the fraction that is done, or None.
+            title: Names the step in errors; without it, its kind and plug-in do.
+            note: Called with what the worker used, however it ended, if that is known.
 
         Raises:
             MobileSDKError: What the step raised, restored.
@@ -107,18 +122,27 @@ class Workers:
             WorkerOutOfMemory: It took too much memory.
             WriteFailed: The disk is full.
         """
-        with self._started(job) as worker:
-            _watch(worker, self.limits, report, _title(job), self._stopping)
-        return _outcome(job, worker)
+        title = title or f"{job.kind.value} {job.plugin}".rstrip()
+        with self._started(job, title, note) as worker:
+            _watch(worker, self.limits, report, title, self._stopping)
+        return _outcome(job, worker, title)
+
+    def imports(self) -> list[tuple[tuple[str, ...], Usage]]:
+        """Give what the running templates import, and what that took."""
+        with self._lock:
+            found = [(template.preloads, template.usage()) for template in self._templates]
+        return [(preloads, usage) for preloads, usage in found if usage is not None]
 
     @contextmanager
-    def _started(self, job: Job) -> Iterator[Worker]:
+    def _started(
+        self, job: Job, title: str, note: Callable[[Usage], None] | None
+    ) -> Iterator[Worker]:
         with write_errors(job.output):
             (job.output / JOB_NAME).write_text(job.model_dump_json(), encoding="utf-8")
             log = (job.output / LOG_NAME).open("wb")
         with log, self._lock:
             if self.stopped:
-                raise StepFailed(f"{_title(job)} was not started: the build was stopped.")
+                raise StepFailed(f"{title} was not started: the build was stopped.")
             worker = Worker(self._template(job), job.output / JOB_NAME, log.fileno())
             self._running.add(worker)
         try:
@@ -127,6 +151,8 @@ class Workers:
             worker.close()
             with self._lock:
                 self._running.discard(worker)
+            if note is not None and worker.usage is not None:
+                note(worker.usage)
 
     def _template(self, job: Job) -> Template:
         for template in self._templates:
@@ -148,10 +174,6 @@ def _environment(job: Job) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-
-
-def _title(job: Job) -> str:
-    return f"{job.kind.value} {job.plugin}".rstrip()
 
 
 def _watch(
@@ -230,7 +252,7 @@ class _Lines:
         return bool(chunk)
 
 
-def _outcome(job: Job, worker: Worker) -> Outcome:
+def _outcome(job: Job, worker: Worker, title: str) -> Outcome:
     returncode = worker.returncode
     if returncode == 0 and (job.output / OUTCOME_NAME).is_file():
         outcome = read_outcome(job.output)
@@ -239,10 +261,10 @@ def _outcome(job: Job, worker: Worker) -> Outcome:
         return outcome
     if returncode == UNWRITTEN_EXIT_CODE or is_full(job.output):
         raise WriteFailed(
-            f"{_title(job)} could not write its result below {job.output.parent}.",
+            f"{title} could not write its result below {job.output.parent}.",
             hint="free some space, or name another cache with XDG_CACHE_HOME.",
         )
-    words = (job.output / LOG_NAME).read_text(errors="replace")
+    words = _end_of(job.output / LOG_NAME)
     if returncode is None:
         how, words = "the end of the process that imports its toolchain", worker.last_words()
     elif returncode < 0:
@@ -250,9 +272,16 @@ def _outcome(job: Job, worker: Worker) -> Outcome:
     else:
         how = f"exit code {returncode} and no result"
     raise WorkerCrashed(
-        f"{_title(job)} ended by {how}. Its last lines:\n{last_lines(words)}",
+        f"{title} ended by {how}. Its last lines:\n{last_lines(words)}",
         hint="run mobilesdk doctor: some versions of the toolchains crash together.",
     )
+
+
+def _end_of(log: Path) -> str:
+    """Read the end of a log, which may be as long as the disk."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _CHUNK_BYTES))
+        return file.read(_CHUNK_BYTES).decode(errors="replace")
 
 
 def restore(error: dict[str, Any]) -> MobileSDKError:

@@ -16,8 +16,8 @@ from mobilesdk.pipeline.keys import content_digest, step_key
 from mobilesdk.pipeline.preflight import Preflight
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.request import BuildRequest
-from mobilesdk.pipeline.schedule import Task
 from mobilesdk.pipeline.task_graph import Findings, Graph, VariantTasks
+from mobilesdk.pipeline.tasks import Task
 from mobilesdk.plugins import frontend
 from mobilesdk.targets import Target, Unsupported, load_profile, profile_line
 

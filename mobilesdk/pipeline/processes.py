@@ -4,32 +4,65 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+# Fields of /proc/PID/stat behind the name; see proc_pid_stat(5).
+_PARENT, _SESSION, _USER_TICKS, _SYSTEM_TICKS = 1, 3, 11, 12
+
+
+def _fields(stat: Path) -> list[str]:
+    """Split "pid (name) state parent group session …"; the name may hold anything."""
+    return stat.read_text(errors="replace").rpartition(")")[2].split()
+
+
+def _all() -> Iterator[tuple[int, list[str]]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it ended between the listing and the look
+                yield int(entry.name), _fields(entry / "stat")
 
 
 def family(worker: int) -> set[int]:
     """Give the processes of a worker's session (it leads one), and the children of those.
 
-    A child that leaves the session belongs to the family as long as its parent lives.
+    A child that leaves the session belongs to the family; so do its children when it has ended,
+    because a worker takes over what its children leave (`mobilesdk.pipeline.forking`).
     """
     parents: dict[int, int] = {}
     found: set[int] = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                # "pid (name) state parent group session …"; the name may hold anything.
-                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            except OSError:
-                continue  # it ended between the listing and the look
-            process, parent, session = int(entry.name), int(fields[1]), int(fields[3])
-            parents[process] = parent
-            if session == worker:
-                found.add(process)
+    for process, fields in _all():
+        parents[process] = int(fields[_PARENT])
+        if int(fields[_SESSION]) == worker:
+            found.add(process)
     added = found
     while added:
         added = {child for child, parent in parents.items() if parent in added} - found
         found |= added
     return found
+
+
+def children(process: int) -> set[int]:
+    """Give the processes that a process has started or taken over, and not yet waited for."""
+    return {child for child, fields in _all() if int(fields[_PARENT]) == process}
+
+
+def usage(process: int) -> tuple[float, int] | None:
+    """Give seconds of processor time and the largest resident memory in bytes of one process.
+
+    ``None`` if it has ended.
+    """
+    try:
+        fields = _fields(Path(f"/proc/{process}/stat"))
+        status = Path(f"/proc/{process}/status").read_text(errors="replace")
+    except OSError:
+        return None
+    peak = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    if not peak:
+        return None  # a zombie has no memory
+    ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
+    return ticks / os.sysconf("SC_CLK_TCK"), int(peak[0]) * 1024
 
 
 def resident_bytes(processes: set[int]) -> int:

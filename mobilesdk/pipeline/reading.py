@@ -6,7 +6,6 @@ weight files, versions of distributions. The next build looks at those, and impo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,15 @@ from mobilesdk.bundle.writing import write_file
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.source import Reference
-from mobilesdk.errors import InvalidModel, MobileSDKError, StepFailed
+from mobilesdk.errors import InvalidModel, StepFailed
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.doctor import require
-from mobilesdk.pipeline.job import Job, TaskKind
+from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import step_key, version_of
 from mobilesdk.pipeline.launch import Workers
-from mobilesdk.pipeline.preloading import preloads
 from mobilesdk.pipeline.request import ModelRequest, frontend_for
-from mobilesdk.pipeline.schedule import Event, Listener, Task, name_log
+from mobilesdk.pipeline.running import Runner
+from mobilesdk.pipeline.tasks import Listener, Task
 from mobilesdk.plugins import Kind, frontend
 
 SUMMARY_NAME = "summary.json"
@@ -103,8 +102,7 @@ class Reader:
     ) -> None:
         self._cache = cache
         self._workers = workers
-        self._listener = listener
-        self._plugin_files = plugin_files
+        self._runner = Runner(cache, workers, listener, plugin_files)
 
     def read(self, request: ModelRequest) -> ReadModel:
         """Read one model.
@@ -151,34 +149,10 @@ class Reader:
     def _run(self, request: ModelRequest, name: str, index: Path) -> Dependencies:
         require(frontend(name).tools)
         config = request.source.model_dump(mode="json")
-        task = Task("", TaskKind.READ, name, config, {}, "read", request.name, ())
-        started_s = time.monotonic()
-        self._listener(Event("started", task))
-        try:
-            made_from = self._run_worker(request, name, config)
-        except MobileSDKError as error:
-            seconds = time.monotonic() - started_s
-            self._listener(Event("failed", task, error.message, seconds=seconds))
-            raise
-        write_file(index, canonical_json(made_from.model_dump(mode="json")))
-        self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
-        return made_from
-
-    def _run_worker(self, request: ModelRequest, name: str, config: dict[str, Any]) -> Dependencies:
-        with self._cache.scratch("read") as folder:
-            job = Job(
-                kind=TaskKind.READ,
-                plugin=name,
-                plugin_files=self._plugin_files,
-                preloads=preloads(TaskKind.READ, name),
-                config=config,
-                output=folder,
-            )
-            try:
-                self._workers.run(job, lambda *_: None)
-            except MobileSDKError as error:
-                name_log(error, self._cache, f"read-{request.name}", folder)
-                raise
+        key = f"read-{request.name}"
+        task = Task(key, TaskKind.READ, name, config, {}, "read", request.name, ())
+        with self._runner.begun(task) as run, self._cache.scratch("read") as folder:
+            run.work(folder, {})
             content = (folder / _DEPENDENCIES_NAME).read_bytes()
             made_from = Dependencies.model_validate_json(content)
             if made_from.now() != made_from:
@@ -187,6 +161,7 @@ class Reader:
                     hint="build again when the files of the model are at rest.",
                 )
             self._cache.put(folder, _key(request, name, made_from))
+            write_file(index, canonical_json(made_from.model_dump(mode="json")))
         return made_from
 
 

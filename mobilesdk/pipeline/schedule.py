@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from mobilesdk.errors import MobileSDKError, WriteFailed
+from mobilesdk.errors import MobileSDKError
 from mobilesdk.pipeline.cache import Cache
-from mobilesdk.pipeline.job import LOG_NAME, Job, TaskKind
 from mobilesdk.pipeline.launch import Workers
-from mobilesdk.pipeline.preloading import preloads
+from mobilesdk.pipeline.running import Runner
+from mobilesdk.pipeline.tasks import Event, Listener, Task
 
 _WORKER_MEMORY_BYTES = 3 << 30
-
-
-@dataclass(frozen=True)
-class Task:
-    """One step of a build: a node of the task graph, named by the address of its result.
-
-    Attributes:
-        config: JSON values for the worker.
-        inputs: Role → key of the task that gives it.
-        title: For people, e.g. ``quantize_static``.
-        model: Name of the model it belongs to.
-        targets: Targets that need it.
-    """
-
-    key: str
-    kind: TaskKind
-    plugin: str
-    config: dict[str, Any]
-    inputs: dict[str, str]
-    title: str
-    model: str
-    targets: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a task."""
-
-    state: Literal["cached", "started", "progress", "finished", "failed"]
-    task: Task
-    message: str = ""
-    fraction: float | None = None
-    seconds: float = 0.0
-
-
-Listener = Callable[[Event], None]
 
 
 def worker_count() -> int:
@@ -79,7 +40,7 @@ class Schedule:
         self._cache = cache
         self._workers = workers
         self._listener = listener
-        self._plugin_files = plugin_files
+        self._runner = Runner(cache, workers, listener, plugin_files)
 
     def run(self, wanted: Iterable[str]) -> dict[str, MobileSDKError]:
         """Make the wanted results; give the errors of those that could not be made."""
@@ -150,45 +111,10 @@ class Schedule:
         return sorted(ready, key=lambda key: (-len(self._tasks[key].targets), key))
 
     def _make(self, task: Task) -> None:
-        started_s = time.monotonic()
-        self._listener(Event("started", task))
-
-        def report(message: str, fraction: float | None) -> None:
-            self._listener(Event("progress", task, message, fraction))
-
-        try:
-            with self._cache.make(task.key, self._workers.pause) as folder:
-                if folder is not None:
-                    self._work(task, folder, report)
-        except MobileSDKError as error:
-            if not self._workers.stopped:  # else it did not fail by itself
-                seconds = time.monotonic() - started_s
-                self._listener(Event("failed", task, error.message, seconds=seconds))
-            raise
-        self._listener(Event("finished", task, seconds=time.monotonic() - started_s))
-
-    def _work(self, task: Task, folder: Path, report: Callable[[str, float | None], None]) -> None:
-        job = Job(
-            kind=task.kind,
-            plugin=task.plugin,
-            plugin_files=self._plugin_files,
-            preloads=preloads(task.kind, task.plugin),
-            config=task.config,
-            inputs={role: self._cache.folder(key) for role, key in task.inputs.items()},
-            output=folder,
-        )
-        try:
-            self._workers.run(job, report)
-        except MobileSDKError as error:
-            name_log(error, self._cache, task.key, folder)
-            raise
-
-
-def name_log(error: MobileSDKError, cache: Cache, name: str, folder: Path) -> None:
-    """Keep the log of a failed step; name its place in the error's hint if it says more."""
-    try:
-        place = f"The whole log: {cache.keep_failure(name, folder / LOG_NAME)}"
-    except WriteFailed as refused:
-        place = f"The log could not be kept: {refused.message}"
-    if error.log_helps:
-        error.hint = f"{error.hint}\n{place}".strip()
+        with (
+            self._runner.begun(task) as run,
+            self._cache.make(task.key, self._workers.pause) as folder,
+        ):
+            if folder is not None:
+                inputs = {role: self._cache.folder(key) for role, key in task.inputs.items()}
+                run.work(folder, inputs)

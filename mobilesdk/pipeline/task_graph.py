@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mobilesdk.core.plan import Unreachable
 from mobilesdk.errors import NO_PLACE, Place, PlanRefused, Problem
 from mobilesdk.pipeline.reading import ReadModel
-from mobilesdk.pipeline.schedule import Task
+from mobilesdk.pipeline.tasks import Task
 from mobilesdk.plugins import Tool
 from mobilesdk.targets import Profile, Target
 

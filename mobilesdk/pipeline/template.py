@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mobilesdk.pipeline import processes
+from mobilesdk.pipeline.tasks import Usage
 
 _STATUS_BYTES = 64
 
@@ -60,8 +61,9 @@ class Template:
             job_file: What the worker is to do.
             log: Descriptor for all that it prints.
             progress: Descriptor for lines of progress.
-            status: Descriptor to which the template writes the worker's process id, and, when it
-                has ended, its exit code; a line each.
+            status: Descriptor to which the template writes a line with the worker's process id,
+                and, when it has ended, one with its exit code, processor time in microseconds, and
+                largest resident memory in bytes.
 
         Raises:
             OSError: The template has ended.
@@ -72,6 +74,13 @@ class Template:
     def ended(self) -> bool:
         """Whether it has ended by itself."""
         return self._process.poll() is not None
+
+    def usage(self) -> Usage | None:
+        """Give what it has used itself, without its workers; ``None`` if it has ended."""
+        found = processes.usage(self.pid)
+        if found is None:
+            return None
+        return Usage(cpu_seconds=found[0], peak_memory_bytes=found[1])
 
     def last_words(self) -> str:
         """Give what the template itself has printed."""
@@ -94,6 +103,7 @@ class Worker:
         status: Descriptor that `hear` reads.
         pid: Its process id; None until it is known.
         returncode: Its exit code, or minus its signal; None until it has ended.
+        usage: What it used; None until it has ended, and if its template ended before.
         ended: Whether it has ended, or its template has, and no exit code is known.
     """
 
@@ -102,8 +112,10 @@ class Worker:
         self._template = template
         self.pid: int | None = None
         self.returncode: int | None = None
+        self.usage: Usage | None = None
         self.ended = False
         self._heard = b""
+        self._peak_bytes = 0
         self.progress, progress = os.pipe()
         self.status, status = os.pipe()
         try:
@@ -116,13 +128,17 @@ class Worker:
     def hear(self) -> None:
         """Wait for news from the template."""
         chunk = os.read(self.status, _STATUS_BYTES)
-        *numbers, self._heard = (self._heard + chunk).split(b"\n")
-        for number in map(int, numbers):
+        *lines, self._heard = (self._heard + chunk).split(b"\n")
+        for line in lines:
             if self.pid is None:
-                self.pid = number
+                self.pid = int(line)
             else:
-                self.returncode = number
+                self.returncode, cpu_us, peak_bytes = map(int, line.split())
+                peak_bytes = max(peak_bytes, self._peak_bytes)
+                self.usage = Usage(cpu_seconds=cpu_us / 1e6, peak_memory_bytes=peak_bytes)
         self.ended = not chunk or self.returncode is not None
+        if self.ended and self.returncode is None and self.pid is not None:
+            processes.kill(self.pid)  # its template cannot end what it left behind
 
     def kill(self) -> None:
         """End it with all that it has started; before it is made, its template."""
@@ -139,7 +155,11 @@ class Worker:
 
     def resident_bytes(self) -> int:
         """Give the memory of it and of all that it has started; 0 before it is made."""
-        return 0 if self.pid is None else processes.resident_bytes(processes.family(self.pid))
+        if self.pid is None:
+            return 0
+        found_bytes = processes.resident_bytes(processes.family(self.pid))
+        self._peak_bytes = max(self._peak_bytes, found_bytes)
+        return found_bytes
 
     def last_words(self) -> str:
         """Give what its template has printed."""

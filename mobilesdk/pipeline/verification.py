@@ -24,8 +24,9 @@ from mobilesdk.pipeline.reading import Reader
 from mobilesdk.pipeline.recorded import check_records
 from mobilesdk.pipeline.replaying import Replayer
 from mobilesdk.pipeline.request import ModelRequest
-from mobilesdk.pipeline.schedule import Listener, Schedule, Task
+from mobilesdk.pipeline.schedule import Schedule
 from mobilesdk.pipeline.task_graph import Graph
+from mobilesdk.pipeline.tasks import Listener, Task
 from mobilesdk.plugins import Kind, names, runtime
 from mobilesdk.verify.gates import NON_FINITE_RUNS
 from mobilesdk.verify.record import RECORD_NAME, VariantRecord, VerifyConfig

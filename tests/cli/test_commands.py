@@ -2,7 +2,7 @@ import pytest
 
 from mobilesdk import __version__, errors
 from mobilesdk.pipeline.job import TaskKind
-from mobilesdk.pipeline.schedule import Event, Task
+from mobilesdk.pipeline.tasks import Event, Task
 
 
 def test_an_unknown_command_is_a_usage_error_with_a_suggestion(command_line):

@@ -2,6 +2,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mobilesdk.core.model import Model
 from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, TaskKind
 from mobilesdk.pipeline.launch import Limits, Workers
 from mobilesdk.pipeline.processes import family
+from mobilesdk.pipeline.template import Template
 from tests.conftest import STAND_INS
 
 FAULT = STAND_INS / "compressors" / "fault.py"
@@ -33,7 +35,15 @@ def run(tmp_path, model):
     """Run the faulty compressor in a worker; give its outcome."""
 
     def run(
-        how, *, note="", preloads=(), seconds=60.0, memory_bytes=4 << 30, workers=None, report=None
+        how,
+        *,
+        note="",
+        preloads=(),
+        seconds=60.0,
+        memory_bytes=4 << 30,
+        workers=None,
+        report=None,
+        used=None,
     ):
         output = tmp_path / how
         while output.exists():
@@ -49,9 +59,9 @@ def run(tmp_path, model):
             output=output,
         )
         if workers is not None:
-            return workers.run(job, report)
+            return workers.run(job, report, note=used)
         with Workers(Limits(seconds, memory_bytes)) as own:
-            return own.run(job, report)
+            return own.run(job, report, note=used)
 
     return run
 
@@ -65,7 +75,7 @@ def ended(process):
     return state in "ZX"
 
 
-def eventually(condition, *, tries=200):
+def eventually(condition, *, tries=2400):
     """Wait for something that happens in another process; False if it never does."""
     waiting = threading.Event()
     return any(condition() or waiting.wait(0.05) for _ in range(tries))
@@ -164,11 +174,24 @@ def test_programs_of_a_step_do_not_inherit_its_progress(run):
     assert heard == ["1"]  # their own output
 
 
-def test_a_step_that_takes_too_long_is_ended(run, tmp_path):
-    with pytest.raises(errors.WorkerTimedOut, match=r"took more than 3\.00 s") as caught:
-        run("hang", note=tmp_path / "pid", seconds=3)
+@pytest.fixture
+def hurried(monkeypatch, tmp_path):
+    """An hour goes by once a step has written its note."""
+
+    class Clock:
+        @staticmethod
+        def monotonic():
+            note = tmp_path / "note"
+            return time.monotonic() + 3600 * (note.exists() and bool(note.read_text()))
+
+    monkeypatch.setattr("mobilesdk.pipeline.launch.time", Clock)
+
+
+def test_a_step_that_takes_too_long_is_ended(run, hurried, tmp_path):
+    with pytest.raises(errors.WorkerTimedOut, match="took more than 10 min 00 s") as caught:
+        run("hang", note=tmp_path / "note", seconds=600)
     assert "--time-limit" in caught.value.hint
-    assert ended((tmp_path / "pid").read_text())
+    assert ended((tmp_path / "note").read_text())
 
 
 def test_memory_of_a_child_counts(run):
@@ -177,13 +200,91 @@ def test_memory_of_a_child_counts(run):
     assert "--memory-limit" in caught.value.hint
 
 
-def test_children_end_with_their_worker(run, tmp_path):
-    with pytest.raises(errors.WorkerTimedOut):
-        run("spawn", note=tmp_path / "pids", seconds=5)
-    worker, inside, outside = map(int, (tmp_path / "pids").read_text().split())
+@pytest.mark.parametrize("how", ["spawn", "spawn_and_leave"])
+def test_children_end_with_their_worker(run, hurried, tmp_path, how):
+    used = []
+    with pytest.raises((errors.WorkerTimedOut, errors.WorkerCrashed)):
+        run(how, note=tmp_path / "note", seconds=600, used=used.append)
+    worker, inside, outside, orphan = map(int, (tmp_path / "note").read_text().split())
     assert ended(worker)
     assert eventually(lambda: ended(inside))
     assert eventually(lambda: ended(outside))
+    assert eventually(lambda: ended(orphan))
+    assert len(used) == 1
+
+
+def test_what_a_worker_used_is_told(run):
+    used = []
+    run("work_hard", note="300000000", used=used.append)
+    (usage,) = used
+    assert usage.cpu_seconds >= 0.2
+    assert 300_000_000 <= usage.peak_memory_bytes < 600_000_000
+
+
+def test_what_a_worker_used_is_told_of_one_that_failed(run):
+    used = []
+    with pytest.raises(errors.WorkerOutOfMemory):
+        run("leak_in_child", memory_bytes=300_000_000, used=used.append)
+    assert used[0].peak_memory_bytes > 300_000_000
+
+
+def test_what_a_template_imports_is_told_with_what_it_took(run):
+    with Workers(Limits(60, 4 << 30)) as workers:
+        run("nothing", preloads=("xmlrpc.client",), workers=workers)
+        ((modules, usage),) = workers.imports()
+    assert modules == ("xmlrpc.client",)
+    assert usage.cpu_seconds > 0
+    assert usage.peak_memory_bytes > 1_000_000
+
+
+def test_of_a_long_log_the_end_is_told(run):
+    with pytest.raises(errors.WorkerCrashed, match=r"SIGABRT[^|]*\|.*\n  \| last words"):
+        run("babble_and_crash")
+
+
+@pytest.fixture
+def slow_toolchain(tmp_path, monkeypatch):
+    """A module that is not imported before there is a file "gone"."""
+    (tmp_path / "slow_toolchain.py").write_text(
+        f"import os, time\nfrom pathlib import Path\n"
+        f"Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        f"while not Path({str(tmp_path / 'gone')!r}).exists():\n    time.sleep(0.02)\n"
+        f"import xmlrpc.client\nPath({str(tmp_path / 'imported')!r}).touch()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_stop_ends_a_template_that_is_importing(run, slow_toolchain, tmp_path):
+    pid, failed = tmp_path / "pid", []
+
+    def wait_for_it():
+        try:
+            run("nothing", preloads=("slow_toolchain",), workers=workers)
+        except errors.MobileSDKError as error:
+            failed.append(error)
+
+    with Workers(Limits(600, 4 << 30)) as workers:
+        thread = threading.Thread(target=wait_for_it)
+        thread.start()
+        assert eventually(lambda: pid.exists() and pid.read_text())
+        workers.stop()
+        thread.join()
+        assert ended(pid.read_text())
+    assert len(failed) == 1
+
+
+def test_a_template_ends_with_its_build_while_it_imports(slow_toolchain, tmp_path):
+    """It looks at every import; the toolchain has one left when the build has gone."""
+    build = os.fork()
+    if build == 0:
+        Template(("slow_toolchain",), os.environ)
+        signal.pause()
+    assert eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    os.kill(build, signal.SIGKILL)
+    os.waitpid(build, 0)
+    (tmp_path / "gone").touch()
+    assert eventually(lambda: ended((tmp_path / "pid").read_text()))
+    assert not (tmp_path / "imported").exists()
 
 
 def test_stop_ends_what_runs_and_starts_no_more(run, tmp_path):
@@ -274,12 +375,11 @@ def test_a_worker_and_its_children_end_with_a_killed_parent(tmp_path, model):
         )
         Workers(Limits(60, 4 << 30)).run(job, lambda *_: None)
         os._exit(0)
-    assert eventually(lambda: pids.exists() and len(pids.read_text().split()) == 3)
-    worker, inside, _ = map(int, pids.read_text().split())
+    assert eventually(lambda: pids.exists() and len(pids.read_text().split()) == 4)
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
-    assert eventually(lambda: ended(worker))
-    assert eventually(lambda: ended(inside))
+    for pid in pids.read_text().split():
+        assert eventually(lambda pid=pid: ended(pid))
 
 
 def test_workers_of_one_toolchain_are_copies_of_a_process_that_has_imported_it(run):
@@ -326,6 +426,30 @@ def test_a_template_that_was_ended_is_started_again(run):
         os.kill(template.pid, signal.SIGKILL)
         assert eventually(lambda: template.ended)
         assert run("nothing", workers=workers).error is None
+
+
+def test_children_of_a_killed_template_end_with_their_worker(run, tmp_path):
+    pids, failed = tmp_path / "pids", []
+
+    def spawn():
+        try:
+            run("spawn", note=pids, workers=workers)
+        except errors.MobileSDKError as error:
+            failed.append(error)
+
+    with Workers(Limits(60, 4 << 30)) as workers:
+        thread = threading.Thread(target=spawn)
+        thread.start()
+        assert eventually(lambda: pids.exists() and len(pids.read_text().split()) == 4)
+        os.kill(workers._templates[0].pid, signal.SIGKILL)
+        thread.join()
+    worker, inside, *_ = pids.read_text().split()
+    assert ended(worker)
+    assert eventually(lambda: ended(inside))
+    assert isinstance(failed[0], errors.WorkerCrashed)
+    for pid in pids.read_text().split()[2:]:  # nobody is left who would know of these
+        if not ended(pid):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def test_a_family_is_a_session_and_its_children():

@@ -49,14 +49,38 @@ def hang_deaf(config, context):
 
 
 def spawn(config, context):
-    """Start a child in the session and one that leaves it; hang."""
+    """Start a child in the session, one that leaves it, and one whose parent ends; hang."""
+    spawn_and_leave(config, context, leave=lambda: time.sleep(600))
+
+
+def spawn_and_leave(config, context, leave=lambda: os._exit(1)):
+    """Start the same children; end without waiting for them."""
     line = [sys.executable, "-c", "import time; time.sleep(600)"]
     children = [
         subprocess.Popen(line).pid,
         subprocess.Popen(line, start_new_session=True).pid,
+        _orphan(line),
     ]
     Path(config.note).write_text(" ".join(map(str, [os.getpid(), *children])))
-    time.sleep(600)
+    leave()
+
+
+def _orphan(line):
+    """Have a child start a process in a session of its own, and end."""
+    reading, writing = os.pipe()
+    between = os.fork()
+    if between == 0:
+        os.write(writing, str(subprocess.Popen(line, start_new_session=True).pid).encode())
+        os._exit(0)
+    os.waitpid(between, 0)
+    return int(os.read(reading, 20))
+
+
+def work_hard(config, context):
+    """Take memory, as many bytes as the note says, and processor time."""
+    block = bytearray(int(config.note))
+    while sum(os.times()[:2]) < 0.2 or not block:
+        pass
 
 
 def spawn_and_speak(config, context):
@@ -85,6 +109,13 @@ def leak_in_child(config, context):
     line = "block = bytearray(400_000_000); import time; time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", line])
     time.sleep(600)
+
+
+def babble_and_crash(config, context):
+    for _ in range(20):
+        os.write(1, b"garbage without an end " * 50_000)
+    os.write(1, b"\n")
+    crash(config, context)
 
 
 def babble(config, context):
@@ -157,6 +188,9 @@ FAULTS = {
         list_what_programs_inherit,
         leak_in_child,
         babble,
+        babble_and_crash,
+        spawn_and_leave,
+        work_hard,
         garble,
         leave,
         leave_with_6,
