@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_PREFIXES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
 
 def format_bytes(size_bytes: int) -> str:
     """Give a size with SI prefixes and three digits, e.g. ``4.95 MB``."""
@@ -11,6 +15,18 @@ def format_bytes(size_bytes: int) -> str:
             return f"{int(size)} B" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     raise AssertionError("unreachable")
+
+
+def parse_bytes(text: str) -> int:
+    """Give the bytes of a size with an SI prefix, e.g. ``5GB`` or ``1.5 MB``.
+
+    Raises:
+        ValueError: It is no such size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(B|kB|MB|GB|TB)", text.strip())
+    if found is None:
+        raise ValueError(text)
+    return round(float(found[1]) * _PREFIXES[found[2]])
 
 
 def format_seconds(seconds: float) -> str:

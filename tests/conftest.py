@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,18 @@ def build(command_line, sets):
         return command_line(*build_arguments(sets, targets, place, model), *arguments)
 
     return run
+
+
+@pytest.fixture
+def own_cache(command_line, build, shared_cache, tmp_path):
+    """Give the command line a cache of its own, with the model read and its sets prepared."""
+    assert build(command_line.target("before"), output="before").code == 0
+    home = tmp_path / "home"
+    home.mkdir()
+    for part in ("steps", "references"):
+        shutil.copytree(shared_cache / "mobilesdk" / part, home / "mobilesdk" / part)
+    command_line.cache_home = home
+    return home
 
 
 def build_arguments(sets, targets, output, model=LINEAR):

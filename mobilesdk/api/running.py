@@ -29,12 +29,18 @@ def add_plugins(plugins: Sequence[PathLike]) -> tuple[Path, ...]:
 
 @contextmanager
 def opened_cache() -> Iterator[Cache]:
-    """Give the cache of this user, and keep others from pruning it."""
-    from mobilesdk.pipeline.cache import Cache, default_root
+    """Give the cache of this user; when the block ends well, prune it to its limit.
 
-    store = Cache(default_root())
+    Raises:
+        UsageError: The limit of the cache is no size.
+    """
+    from mobilesdk.pipeline.cache import Cache, default_root
+    from mobilesdk.pipeline.pruning import limit_bytes, prune
+
+    store, keep_bytes = Cache(default_root()), limit_bytes()
     with store.in_use():
         yield store
+    prune(store, keep_bytes)
 
 
 def new_workers(

@@ -13,11 +13,15 @@ from mobilesdk.cli.options import json_option
     "keep_gb",
     type=click.FloatRange(min=0),
     metavar="GB",
-    help="Remove the longest unused results until at most this much remains.",
+    help="Remove the longest unused results until at most this much remains; what a running build "
+    "may use stays.",
 )
 @json_option
 def command(*, keep_gb: float | None, as_json: bool) -> int:
-    """Show what the cache holds, and prune it."""
+    """Show what the cache holds, and prune it.
+
+    MOBILESDK_CACHE_SIZE (5GB, for example; 20 GB without it) is its limit.
+    """
     from mobilesdk import api
     from mobilesdk.cli import print_json
     from mobilesdk.units import format_bytes
@@ -28,5 +32,7 @@ def command(*, keep_gb: float | None, as_json: bool) -> int:
         return 0
     if keep_gb is not None:
         click.echo(f"removed {state.removed_count} results, {format_bytes(state.removed_bytes)}")
-    click.echo(f"{state.count} results, {format_bytes(state.size_bytes)} in {state.root}")
+    limit = format_bytes(state.limit_bytes)
+    size = f"{format_bytes(state.size_bytes)} of at most {limit}"
+    click.echo(f"{state.count} results, {size}, in {state.root}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import tempfile
@@ -13,9 +14,11 @@ from pathlib import Path
 
 from mobilesdk.bundle.canonical import canonical_json, files_below, sha256_file, tree_size_bytes
 from mobilesdk.bundle.writing import sync_tree, write_errors, write_file
-from mobilesdk.errors import UsageError
 
 _SEAL = "seal.json"
+_ENTRIES_LOCK = "entries.lock"
+_CLOCK_STEP_S = 1.0  # by which times of files may lag behind each other
+_LOG_PART_BYTES = 4 << 20
 
 
 def default_root() -> Path:
@@ -48,22 +51,41 @@ class Cache:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep other processes from pruning the cache; remove what a killed one left unfinished.
+        """Keep what is used from now on from being pruned; remove what a killed user left.
 
         Raises:
             WriteFailed: The file system refused.
         """
-        with self._usage_lock() as lock:
+        with self._lock("usage.lock") as lock:
             if _try_lock(lock):  # nobody else uses it, so nobody works on what lies there
+                os.utime(lock)
                 shutil.rmtree(self._working, ignore_errors=True)
             fcntl.flock(lock, fcntl.LOCK_SH)
             yield
 
     @contextmanager
-    def _usage_lock(self) -> Iterator[int]:
+    def unused_before(self) -> Iterator[float]:
+        """Give the time of which nothing that was used before it is in use now, seconds.
+
+        Without a user that is the end of time, and nobody becomes one before the block ends. With
+        users it is the time at which there was none: what they use was used since.
+
+        Raises:
+            WriteFailed: The file system refused.
+        """
+        with self._lock("usage.lock") as lock:
+            if _try_lock(lock):
+                shutil.rmtree(self._working, ignore_errors=True)
+                yield math.inf
+            else:
+                yield os.fstat(lock).st_mtime - _CLOCK_STEP_S
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[int]:
+        """Open a file that processes lock; it lets go when the block ends."""
         with write_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.root / "usage.lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(self.root / name, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             yield lock
         finally:
@@ -88,11 +110,13 @@ class Cache:
         seal = folder / _SEAL
         if not seal.is_file():
             return False
-        if not _is_whole(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            return False
-        with suppress(OSError):  # the time of use orders what is pruned, and nothing else
-            os.utime(seal)
+        with self._lock(_ENTRIES_LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # from now until it counts as used, it stays
+            if not _is_whole(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                return False
+            with write_errors(seal):
+                os.utime(seal)
         self._checked.add(key)
         return True
 
@@ -162,56 +186,68 @@ class Cache:
             sync_tree(temporary)
             folder = self.folder(key)
             folder.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+            with self._lock(_ENTRIES_LOCK) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                shutil.rmtree(folder, ignore_errors=True)
+                temporary.rename(folder)
         self._checked.add(key)
 
     def keep_failure(self, key: str, log: Path) -> Path:
         """Keep the log of a failed step, and give its place."""
         kept = self.root / "failed" / f"{key[:16]}.log"
-        write_file(kept, log.read_bytes() if log.exists() else b"")
+        write_file(kept, _start_and_end(log) if log.exists() else b"")
         return kept
 
     def entries(self) -> list[CacheEntry]:
         """List the entries, the longest unused first."""
-        found = [
-            CacheEntry(
-                key=seal.parent.name,
-                folder=seal.parent,
-                size_bytes=tree_size_bytes(seal.parent),
-                last_used_s=seal.stat().st_mtime,
-            )
-            for seal in self.root.glob(f"steps/*/*/{_SEAL}")
-        ]
+        found = []
+        for seal in self.root.glob(f"steps/*/*/{_SEAL}"):
+            folder = seal.parent
+            with suppress(FileNotFoundError):  # somebody else has just removed it
+                used_s, size_bytes = seal.stat().st_mtime, tree_size_bytes(folder)
+                found.append(CacheEntry(folder.name, folder, size_bytes, used_s))
         return sorted(found, key=lambda entry: (entry.last_used_s, entry.key))
 
-    def prune(self, keep_bytes: int = 0) -> list[CacheEntry]:
-        """Remove the longest unused entries until at most ``keep_bytes`` remain; give them.
+    def remove(self, entry: CacheEntry) -> bool:
+        """Remove an entry, unless it was used since it was listed; tell whether it was removed.
 
         Raises:
-            UsageError: A build is using the cache.
+            WriteFailed: The file system refused.
         """
-        with self._usage_lock() as lock:
-            if not _try_lock(lock):
-                raise UsageError(
-                    f"A build is using {self.root}.", hint="prune the cache when it has ended."
-                )
-            shutil.rmtree(self._working, ignore_errors=True)
-            return self._prune(keep_bytes)
+        seal = entry.folder / _SEAL
+        with write_errors(self.root), self._lock(_ENTRIES_LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not seal.is_file() or seal.stat().st_mtime != entry.last_used_s:
+                return False
+            seal.unlink()
+            shutil.rmtree(entry.folder)
+        self._checked.discard(entry.key)
+        return True
 
-    def _prune(self, keep_bytes: int) -> list[CacheEntry]:
-        entries = self.entries()
-        total_bytes = sum(entry.size_bytes for entry in entries)
-        removed = []
-        for entry in entries:
-            if total_bytes <= keep_bytes:
-                break
-            (entry.folder / _SEAL).unlink(missing_ok=True)
-            shutil.rmtree(entry.folder, ignore_errors=True)
-            self._checked.discard(entry.key)
-            total_bytes -= entry.size_bytes
-            removed.append(entry)
-        return removed
+    def remove_leftovers(self) -> None:
+        """Remove what somebody left who was killed while he removed an entry.
+
+        Raises:
+            WriteFailed: The file system refused.
+        """
+        with write_errors(self.root), self._lock(_ENTRIES_LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for folder in self.root.glob("steps/*/*"):
+                if not (folder / _SEAL).is_file():
+                    shutil.rmtree(folder)
+
+
+def _start_and_end(log: Path) -> bytes:
+    """Read a log; of one that is very long, its start and its end."""
+    size_bytes = log.stat().st_size
+    if size_bytes <= 2 * _LOG_PART_BYTES:
+        return log.read_bytes()
+    with log.open("rb") as file:
+        start = file.read(_LOG_PART_BYTES)
+        file.seek(size_bytes - _LOG_PART_BYTES)
+        left_out_bytes = size_bytes - 2 * _LOG_PART_BYTES
+        note = f"\n[{left_out_bytes} bytes are left out here]\n".encode()
+        return start + note + file.read(_LOG_PART_BYTES)
 
 
 def _try_lock(lock: int) -> bool:

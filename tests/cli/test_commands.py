@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from mobilesdk import __version__, errors
@@ -64,7 +66,22 @@ def test_the_cache_is_shown_and_pruned(command_line, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     result = command_line("cache", "--json")
     assert (result.code, result.json["count"]) == (0, 0)
+    assert result.json["limit_bytes"] == 20_000_000_000
     assert command_line("cache", "--prune", "0").out.startswith("removed 0 results")
+
+
+def test_a_build_prunes_the_cache_to_its_limit(build, command_line, monkeypatch, own_cache):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own_cache))
+    monkeypatch.setenv("MOBILESDK_CACHE_SIZE", "1MB")
+    assert build(command_line.target("tier", padding_bytes=2_000_000)).code == 0
+    assert command_line("cache", "--json").json["size_bytes"] <= 1_000_000
+
+
+def test_a_limit_of_the_cache_that_is_no_size_is_refused_before_any_step(build, monkeypatch):
+    monkeypatch.setenv("MOBILESDK_CACHE_SIZE", "much")
+    result = build("none.toml", model="none:build")
+    assert result.code == 2
+    assert "MOBILESDK_CACHE_SIZE is 'much'" in result.err
 
 
 @pytest.mark.parametrize("code", sorted(errors.error_classes()))
@@ -94,6 +111,14 @@ def test_progress_is_a_line_for_each_step_on_stderr(build, command_line):
     result = build(target, arguments=["--json"])
     assert result.json["exit_code"] == 0
     assert "✓ linear · export plain · tier" in result.err
+    costs = result.json["costs"]
+    (cost,) = [each for each in costs["steps"] if each["step"] == "export plain"]
+    assert (cost["model"], cost["targets"], cost["failed"]) == ("linear", ["tier"], False)
+    assert cost["usage"]["cpu_seconds"] > 0
+    assert cost["usage"]["peak_memory_bytes"] > 10_000_000
+    assert re.search(r"= \d+ steps, .* CPU; most memory: \d", result.err)
+    manifest = (command_line.folder / "bundle" / "manifest.json").read_text()
+    assert "cpu_seconds" not in manifest
 
 
 def test_progress_takes_any_text(capsys):

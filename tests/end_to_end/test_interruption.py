@@ -1,5 +1,4 @@
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,18 +9,6 @@ import pytest
 
 from mobilesdk.bundle.canonical import tree_hash
 from tests.conftest import STAND_INS, build_arguments
-
-
-@pytest.fixture
-def own_cache(command_line, build, shared_cache, tmp_path):
-    """Give the command line a cache of its own, with the model read and its sets prepared."""
-    assert build(command_line.target("before"), output="before").code == 0
-    home = tmp_path / "home"
-    home.mkdir()
-    for part in ("steps", "references"):
-        shutil.copytree(shared_cache / "mobilesdk" / part, home / "mobilesdk" / part)
-    command_line.cache_home = home
-    return home
 
 
 def eventually(condition, *, tries=1800):

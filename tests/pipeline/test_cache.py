@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 
@@ -7,6 +8,8 @@ import pytest
 
 from mobilesdk.errors import UsageError
 from mobilesdk.pipeline.cache import Cache, default_root
+from mobilesdk.pipeline.job import Job, TaskKind
+from mobilesdk.pipeline.pruning import limit_bytes, prune
 
 KEY = "ab" + 62 * "0"
 OTHER = "cd" + 62 * "0"
@@ -151,11 +154,11 @@ def test_pruning_removes_the_longest_unused(cache):
     make(cache, OTHER)
     os.utime(cache.folder(KEY) / "seal.json", (1, 1))
     keep_bytes = cache.entries()[1].size_bytes
-    assert [entry.key for entry in cache.prune(keep_bytes)] == [KEY]
+    assert [entry.key for entry in prune(cache, keep_bytes)] == [KEY]
     assert [entry.key for entry in cache.entries()] == [OTHER]
     assert not cache.check(KEY)
-    assert cache.prune(keep_bytes) == []
-    assert [entry.key for entry in cache.prune()] == [OTHER]
+    assert prune(cache, keep_bytes) == []
+    assert [entry.key for entry in prune(cache)] == [OTHER]
 
 
 def test_using_an_entry_keeps_it_from_pruning(cache):
@@ -167,12 +170,101 @@ def test_using_an_entry_keeps_it_from_pruning(cache):
     assert [entry.key for entry in cache.entries()] == [OTHER, KEY]
 
 
-def test_nothing_is_pruned_while_a_build_uses_the_cache(cache):
+def test_what_a_running_build_uses_is_not_pruned_and_the_rest_is(cache):
+    make(cache, KEY)
+    make(cache, OTHER)
+    for key in (KEY, OTHER):
+        os.utime(cache.folder(key) / "seal.json", (1, 1))
+    cache = Cache(cache.root)
+    with cache.in_use():
+        assert cache.check(KEY)
+        assert [entry.key for entry in prune(Cache(cache.root))] == [OTHER]
+        make(cache, OTHER)
+        assert prune(Cache(cache.root)) == []
+        assert cache.has(KEY)
+        assert cache.has(OTHER)
+    assert len(prune(cache)) == 2
+
+
+def test_an_entry_that_is_used_after_it_was_listed_stays(cache):
     make(cache)
-    with cache.in_use(), pytest.raises(UsageError, match="A build is using"):
-        Cache(cache.root).prune()
+    os.utime(cache.folder(KEY) / "seal.json", (1, 1))
+    (entry,) = cache.entries()
+    assert Cache(cache.root).check(KEY)
+    assert not cache.remove(entry)
     assert cache.has(KEY)
-    assert len(cache.prune()) == 1
+
+
+def test_an_entry_that_is_gone_is_not_removed_again(cache):
+    make(cache)
+    (entry,) = cache.entries()
+    assert Cache(cache.root).remove(entry)
+    assert not cache.remove(entry)
+    assert names(cache.root / "steps" / KEY[:2]) == []
+
+
+def test_what_is_left_of_an_entry_goes_when_the_cache_is_pruned(cache):
+    make(cache)
+    (cache.folder(KEY) / "seal.json").unlink()
+    assert prune(cache, 1_000_000) == []
+    assert not cache.folder(KEY).exists()
+
+
+def _use_and_prune(root, start, number):
+    """Use an entry, making it if it is gone, and prune all that nobody uses, again and again."""
+    start.wait()
+    for _ in range(40):
+        cache = Cache(root)
+        if number % 2:
+            prune(cache)
+            continue
+        with cache.in_use():
+            make_patiently(cache)
+            for _ in range(5):
+                assert (cache.folder(KEY) / "file").read_text() == "content"
+
+
+def make_patiently(cache):
+    with cache.make(KEY, lambda: None) as folder:
+        if folder is not None:
+            (folder / "file").write_text("content")
+
+
+def test_what_is_in_use_survives_others_that_prune_at_the_same_time(cache):
+    context = multiprocessing.get_context("fork")
+    start = context.Event()
+    processes = [
+        context.Process(target=_use_and_prune, args=(cache.root, start, number))
+        for number in range(4)
+    ]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_values_that_only_a_later_step_needed_go_first(cache):
+    for key, kind in ((KEY, TaskKind.FLOAT_OPS), (OTHER, TaskKind.EXPORT)):
+        with cache.make(key, never_wait) as folder:
+            job = Job(kind=kind, output=folder)
+            (folder / "job.json").write_text(job.model_dump_json())
+    os.utime(cache.folder(OTHER) / "seal.json", (1, 1))
+    keep_bytes = max(entry.size_bytes for entry in cache.entries())
+    assert [entry.key for entry in prune(cache, keep_bytes)] == [KEY]
+    assert cache.has(OTHER)
+
+
+def test_the_limit_is_twenty_gigabytes_or_what_the_environment_says(monkeypatch):
+    monkeypatch.delenv("MOBILESDK_CACHE_SIZE", raising=False)
+    assert limit_bytes() == 20_000_000_000
+    monkeypatch.setenv("MOBILESDK_CACHE_SIZE", "1.5 GB")
+    assert limit_bytes() == 1_500_000_000
+    for wrong in ("much", "5", "-5GB", "5 GiB", "nanGB"):
+        monkeypatch.setenv("MOBILESDK_CACHE_SIZE", wrong)
+        with pytest.raises(UsageError, match=re.escape(wrong)):
+            limit_bytes()
 
 
 def test_the_log_of_a_failed_step_is_kept(cache, tmp_path):
