@@ -7,8 +7,22 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mobilesdk.api import build, inspect, inspect_layers, inspect_profile, plan, report, verify
-    from mobilesdk.core.contract import ArrayInput, ImageInput, ModelSpec, TokenInput
+    from mobilesdk.api import (
+        build,
+        init,
+        inspect,
+        inspect_layers,
+        inspect_profile,
+        plan,
+        report,
+        verify,
+    )
+    from mobilesdk.core.contract import (
+        ArrayInput,
+        ImageInput,
+        ModelSpec,
+        TokenInput,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,6 +31,7 @@ __all__ = [
     "ModelSpec",
     "TokenInput",
     "build",
+    "init",
     "inspect",
     "inspect_layers",
     "inspect_profile",
@@ -26,7 +41,7 @@ __all__ = [
 ]
 
 _API = frozenset(
-    {"build", "inspect", "inspect_layers", "inspect_profile", "plan", "report", "verify"}
+    {"build", "init", "inspect", "inspect_layers", "inspect_profile", "plan", "report", "verify"}
 )
 
 

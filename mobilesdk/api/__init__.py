@@ -7,6 +7,7 @@ Progress goes to ``listener``; results are frozen values; what goes wrong is a `
 """
 
 from mobilesdk.api.building import build, plan
+from mobilesdk.api.initialising import init
 from mobilesdk.api.inspecting import inspect, inspect_layers, inspect_profile
 from mobilesdk.api.maintaining import cache, doctor
 from mobilesdk.api.reporting import report
@@ -16,6 +17,7 @@ __all__ = [
     "build",
     "cache",
     "doctor",
+    "init",
     "inspect",
     "inspect_layers",
     "inspect_profile",

@@ -19,7 +19,10 @@ import click
 
 from mobilesdk.errors import MobileSDKError, UnknownName, UsageError
 
-COMMANDS = ("build", "cache", "doctor", "explain", "inspect", "plan", "report", "targets", "verify")
+COMMANDS = (
+    *("build", "cache", "doctor", "explain", "init"),
+    *("inspect", "plan", "report", "targets", "verify"),
+)
 _INTERRUPTED = 128 + signal.SIGINT
 _TERMINATED = 128 + signal.SIGTERM
 _BUG = "this is a bug in mobilesdk: please report it with what stands above."

@@ -13,6 +13,7 @@ from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.plan import Plan, Unreachable
 from mobilesdk.pipeline.build import BuildResult
 from mobilesdk.pipeline.doctor import Diagnosis
+from mobilesdk.pipeline.initialise import Project
 from mobilesdk.pipeline.verification import VerifyReport
 from mobilesdk.report.figures import accelerator_not_run, missed, share_of_float, worst_figures
 from mobilesdk.units import format_bytes
@@ -61,6 +62,14 @@ def print_plan(plan: Plan) -> None:
         out.print(f"[red]problem[/] {escape(str(problem))}")
     for missing, fix in plan.missing_tools.items():
         out.print(f"[red]problem[/] {escape(missing)}\n        {escape(fix)}")
+
+
+def print_project(project: Project) -> None:
+    """Print what a new project file holds."""
+    out = console()
+    out.print(f"{escape(str(project.output))}: {project.model}, {len(project.targets)} target(s)")
+    _print_unreachable(out, project.unreachable)
+    out.print("Read it through, name its sets, then: mobilesdk plan")
 
 
 def print_result(result: BuildResult) -> None:

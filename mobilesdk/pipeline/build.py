@@ -122,7 +122,7 @@ def run_build(
         before.note(error)
     recorder = CostRecorder(listener)
     plan, graph, models = _plan(request, before, cache, workers, recorder.listen)
-    _refuse(plan, before)
+    refuse(plan, before)
     wanted = [key for variant in graph.variants for key in variant.results]
     schedule = Schedule(graph.tasks, cache, workers, recorder.listen, request.plugins)
     failures = schedule.run([*wanted, *graph.references.values()])
@@ -138,7 +138,7 @@ def run_build(
     )
 
 
-def _refuse(plan: Plan, before: Preflight) -> None:
+def refuse(plan: Plan, before: Preflight) -> None:
     """Raise what speaks against a plan.
 
     Raises:

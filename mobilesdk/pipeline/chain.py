@@ -121,7 +121,7 @@ class Chain:
         if "calibration" not in self._sets and self._model.request.calibration is None:
             error = InvalidDataset(
                 f"{self._model.request.name} for {self._target.id}: {who} needs a calibration set.",
-                hint="give --calibration.",
+                hint="give --calibration, or name it in mobilesdk.toml.",
             )
             self._findings.problems.extend(error.problems)
 

@@ -176,7 +176,7 @@ def _check_model(model: ModelRequest, request: BuildRequest, found: Preflight) -
                     InvalidDataset(
                         f"{model.name} for {target.id}: {', '.join(methods)} needs a calibration "
                         "set, in every profile of the target.",
-                        hint="give --calibration.",
+                        hint="give --calibration, or name it in mobilesdk.toml.",
                     )
                 )
 

@@ -6,9 +6,9 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Discriminator, Tag, ValidationError
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.frozen import Frozen
@@ -191,10 +191,19 @@ def read_contract(path: Path) -> Contract:
         raise InvalidContract(f"{path} is no contract:\n{_faults(error)}") from error
 
 
+def _contract_form(value: object) -> str:
+    return "file" if isinstance(value, str | Path) else "table"
+
+
+_ProjectContract = Annotated[
+    Annotated[Path, Tag("file")] | Annotated[Contract, Tag("table")], Discriminator(_contract_form)
+]
+
+
 class _ProjectModel(Frozen):
     model: str
     name: str = ""
-    contract: Path | None = None
+    contract: _ProjectContract | None = None
     weights: Path | None = None
     trust_model: bool = False
     calibration: Path | None = None
@@ -220,7 +229,7 @@ def read_project(path: Path) -> tuple[tuple[ModelRequest, ...], tuple[str, ...]]
     except OSError as error:
         raise UsageError(
             f"No MODEL was given, and {path} cannot be read: {error.strerror}.",
-            hint="give a MODEL (file.py:function), or write a mobilesdk.toml.",
+            hint="give a MODEL (file.py:function), or write the file: mobilesdk init MODEL.",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
@@ -240,7 +249,7 @@ def _request(model: _ProjectModel, folder: Path) -> ModelRequest:
     return ModelRequest(
         name=name,
         reference=str(Reference.parse(model.model).below(folder)),
-        contract=None if model.contract is None else read_contract(folder / model.contract),
+        contract=_project_contract(model.contract, folder),
         weights=None if model.weights is None else folder / model.weights,
         trust_model=model.trust_model,
         calibration=None if model.calibration is None else folder / model.calibration,
@@ -248,6 +257,10 @@ def _request(model: _ProjectModel, folder: Path) -> ModelRequest:
         profiles=model.profiles,
         budget=model.budget,
     )
+
+
+def _project_contract(given: Path | Contract | None, folder: Path) -> Contract | None:
+    return read_contract(folder / given) if isinstance(given, Path) else given
 
 
 def _anchored_target(target: str, folder: Path) -> str:
