@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     )
     from mobilesdk.core.contract import (
         ArrayInput,
+        BoxLayout,
         ImageInput,
+        MaskLayout,
         ModelSpec,
         TokenInput,
     )
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ArrayInput",
+    "BoxLayout",
     "ImageInput",
+    "MaskLayout",
     "ModelSpec",
     "TokenInput",
     "build",

@@ -75,13 +75,57 @@ class InputSpec(Frozen):
     preparation: InputKind = ArrayInput()
 
 
+class BoxLayout(Frozen):
+    """Boxes of a detector, ``[1, N, columns]``: one in each row, four coordinates first.
+
+    Attributes:
+        corners: What the four are: two corners, a corner and a size, or a centre and a size. The
+            axes may be in either order, and in any unit.
+        scores: Name of the output with the scores of the boxes, ``[1, N]`` or ``[1, N, classes]``.
+            Without it the columns after the fourth are scores of classes; if there are none,
+            every row is a box.
+        min_score: Boxes with a lower best score are passed over, in the unit of the scores.
+        min_iou: Two boxes can be one only if they overlap as much, 0 … 1.
+    """
+
+    kind: Literal["boxes"] = "boxes"
+    corners: Literal["xyxy", "xywh", "cxcywh"] = "xyxy"
+    scores: str | None = None
+    min_score: float = 0.5
+    min_iou: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+
+
+class MaskLayout(Frozen):
+    """Scores of pixels, batch first.
+
+    Attributes:
+        class_axis: Where the classes are: ``first`` is ``[1, classes, …]``, ``last`` is
+            ``[1, …, classes]``; a pixel is of the class with the best score. ``None``: each value
+            is a pixel, and belongs to the one object that there is if it is above ``threshold``.
+        threshold: In the unit of the scores: 0.5 for probabilities, 0 for logits.
+    """
+
+    kind: Literal["mask"] = "mask"
+    class_axis: Literal["first", "last"] | None = None
+    threshold: float = 0.5
+
+
+OutputLayout = Annotated[BoxLayout | MaskLayout, Field(discriminator="kind")]
+
+
 class OutputSpec(Frozen):
-    """One output: its name, shape, dtype, and what it means to the metrics."""
+    """One output: its name, shape, dtype, and what it means to the metrics.
+
+    Attributes:
+        layout: How its numbers lie, for boxes and masks; of a kind that has a layout, and lacks
+            it, only figures that need none are given.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: DType
     kind: OutputKind = "other"
+    layout: OutputLayout | None = None
 
 
 class Contract(Frozen):
@@ -103,7 +147,8 @@ class ModelSpec:
             tensors. Their leaves, in order, are the inputs of the contract.
         inputs: Preparation of each input by name, in the order of the leaves. A missing mapping
             takes the names from ``forward`` and prepares nothing.
-        outputs: Kind of each output by name, in the order of the leaves of what ``forward`` gives.
+        outputs: Kind of each output by name, in the order of the leaves of what ``forward`` gives;
+            of boxes and masks, their layout.
         labels: Names of the classes, if the model classifies.
         family: Which profile of a target applies; seen from the ops when ``None``.
     """
@@ -111,6 +156,6 @@ class ModelSpec:
     module: Any
     example_inputs: tuple[Any, ...]
     inputs: Mapping[str, ImageInput | TokenInput | ArrayInput] = field(default_factory=dict)
-    outputs: Mapping[str, OutputKind] = field(default_factory=dict)
+    outputs: Mapping[str, OutputKind | BoxLayout | MaskLayout] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     family: Literal["vision", "transformer", "other"] | None = None

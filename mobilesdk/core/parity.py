@@ -41,6 +41,14 @@ class OutputParity(Frozen):
         equality: Mean over samples of the share of equal elements, of integers.
         top1_agreement: Share of samples with the same best class.
         top5_agreement: Share of samples whose best class is among the artifact's five best.
+        sequence_agreement: Share of samples with the same best class, or id, at every position.
+        position_agreement_min: That share at the position where it is smallest.
+        neighbour_agreement: Share of samples whose nearest other sample is the same.
+        mean_iou: Of boxes, mean intersection over union of the pairs; of masks, its mean over
+            classes.
+        matched_boxes: Share of the boxes of both that are in a pair.
+        score_difference: Mean absolute difference of the scores of a pair of boxes.
+        pixel_agreement: Mean over samples of the share of pixels of the same class.
     """
 
     name: str
@@ -53,6 +61,13 @@ class OutputParity(Frozen):
     equality: Estimate | None = None
     top1_agreement: Estimate | None = None
     top5_agreement: Estimate | None = None
+    sequence_agreement: Estimate | None = None
+    position_agreement_min: Estimate | None = None
+    neighbour_agreement: Estimate | None = None
+    mean_iou: Estimate | None = None
+    matched_boxes: Estimate | None = None
+    score_difference: Estimate | None = None
+    pixel_agreement: Estimate | None = None
 
 
 class ParityReport(Frozen):

@@ -9,10 +9,12 @@ import torch
 
 from mobilesdk.core.contract import (
     ArrayInput,
+    BoxLayout,
     Contract,
     DType,
     ImageInput,
     InputSpec,
+    MaskLayout,
     ModelSpec,
     OutputKind,
     OutputSpec,
@@ -20,6 +22,7 @@ from mobilesdk.core.contract import (
 )
 from mobilesdk.errors import InvalidContract, InvalidModel
 from mobilesdk.graph.flatten import Leaves
+from mobilesdk.graph.output_layouts import check_layouts
 
 _NAMES: dict[torch.dtype, DType] = {getattr(torch, name): name for name in get_args(DType)}
 
@@ -48,6 +51,7 @@ def make_contract(
     for each in contract.inputs:
         _check_preparation(each)
     _check_labels(contract)
+    check_layouts(contract)
     return contract
 
 
@@ -95,7 +99,13 @@ def _from_factory(spec: ModelSpec, inputs: Leaves, outputs: Leaves) -> Contract:
             for (name, preparation), leaf in zip(preparations, inputs.tensors, strict=True)
         ),
         outputs=tuple(
-            OutputSpec(name=name, shape=tuple(leaf.shape), dtype=_dtype(leaf, name), kind=kind)
+            OutputSpec(
+                name=name,
+                shape=tuple(leaf.shape),
+                dtype=_dtype(leaf, name),
+                kind=kind.kind if isinstance(kind, BoxLayout | MaskLayout) else kind,
+                layout=kind if isinstance(kind, BoxLayout | MaskLayout) else None,
+            )
             for (name, kind), leaf in zip(kinds, outputs.tensors, strict=True)
         ),
         labels=spec.labels,
@@ -118,10 +128,10 @@ def _by_leaf(
     return list(stated.items())
 
 
-def _check_kinds(stated: Mapping[str, str]) -> None:
+def _check_kinds(stated: Mapping[str, OutputKind | BoxLayout | MaskLayout]) -> None:
     allowed = get_args(OutputKind)
     for name, kind in stated.items():
-        if kind not in allowed:
+        if kind not in allowed and not isinstance(kind, BoxLayout | MaskLayout):
             raise InvalidContract(
                 f"The output {name!r} is of the kind {kind!r}, which does not exist.",
                 hint=f"use one of {', '.join(allowed)}.",

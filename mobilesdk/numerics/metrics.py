@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_NEIGHBOUR_ROWS = 256  # bounds the memory of one block of cosines
 
 
 def sqnr_db(reference: NDArray[Any], artifact: NDArray[Any]) -> float:
@@ -129,6 +130,38 @@ def top_k_agreement(reference: NDArray[Any], artifact: NDArray[Any], k: int) -> 
     return agreement
 
 
+def row_agreement(reference: NDArray[Any], artifact: NDArray[Any]) -> Floats:
+    """Whether the best classes of each row are the same; among equals the lower index is better.
+
+    Args:
+        reference: ``[N, ..., classes]``, scores.
+        artifact: ``[N, ..., classes]``, scores.
+
+    Returns:
+        ``[N, rows]``: 1 or 0.
+    """
+    true, seen = _class_rows(reference, artifact)
+    same: Floats = (true.argmax(axis=-1) == seen.argmax(axis=-1)).astype(np.float64)
+    return same
+
+
+def neighbour_agreement(reference: NDArray[Any], artifact: NDArray[Any]) -> Floats:
+    """Whether the nearest other sample, by cosine, is the same in both spaces.
+
+    Among equally near samples the one with the lower index counts.
+
+    Args:
+        reference: ``[N, ...]``, at least two samples.
+        artifact: ``[N, ...]``.
+
+    Returns:
+        ``[N]``: 1 or 0.
+    """
+    nearest = [_nearest(_unit(rows)) for rows in _pair(reference, artifact)]
+    same: Floats = (nearest[0] == nearest[1]).astype(np.float64)
+    return same
+
+
 def equality(reference: NDArray[Any], artifact: NDArray[Any]) -> Floats:
     """Share of elements that are equal: the agreement of outputs that are ids, not scores.
 
@@ -176,6 +209,19 @@ def _unit(rows: Floats) -> Floats:
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
     unit: Floats = scaled / np.where(length == 0.0, 1.0, length)
     return unit
+
+
+def _nearest(unit: Floats) -> NDArray[np.int64]:
+    """Give the place of the nearest other row of each."""
+    if len(unit) < 2:
+        raise ValueError("one sample has no neighbours")
+    found = []
+    for start in range(0, len(unit), _NEIGHBOUR_ROWS):
+        near = unit[start : start + _NEIGHBOUR_ROWS] @ unit.T
+        rows = np.arange(len(near))
+        near[rows, start + rows] = -math.inf
+        found.append(near.argmax(axis=1))
+    return np.concatenate(found)
 
 
 def _log_softmax(rows: Floats) -> Floats:

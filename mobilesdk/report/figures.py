@@ -32,9 +32,11 @@ def worst_figures(parity: ParityReport | None) -> tuple[str, str]:
 
 
 def output_figures(output: OutputParity) -> tuple[str, str]:
-    """Give the SQNR of an output, and its agreement, equality or cosine."""
+    """Give the SQNR of an output, and its agreement, matched boxes, equality or cosine."""
     sqnr = "–" if output.sqnr_db is None else format_decibels(output.sqnr_db.value)
-    share = output.top1_agreement or output.equality
+    share = (
+        output.top1_agreement or output.pixel_agreement or output.matched_boxes or output.equality
+    )
     if share is None:
         return sqnr, f"cosine {_value(output.cosine, float('nan')):.4f}"
     low, high = share.interval or (share.value, share.value)

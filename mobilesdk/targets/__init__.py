@@ -1,6 +1,15 @@
 """Target and profile files: device tiers, and what is done to a model for each of them."""
 
-from mobilesdk.targets.budget import AnyBudget, Budget, ClassBudget, ValueBudget
+from mobilesdk.targets.budget import (
+    AnyBudget,
+    BoxBudget,
+    Budget,
+    ClassBudget,
+    EmbeddingBudget,
+    MaskBudget,
+    TokenBudget,
+    ValueBudget,
+)
 from mobilesdk.targets.faults import Fault, refuse
 from mobilesdk.targets.files import (
     check_file,
@@ -30,19 +39,23 @@ from mobilesdk.targets.target import (
 
 __all__ = [
     "AnyBudget",
+    "BoxBudget",
     "Budget",
     "ClassBudget",
     "CompressStep",
     "Device",
+    "EmbeddingBudget",
     "Export",
     "FallbackAllowance",
     "Fault",
+    "MaskBudget",
     "Match",
     "MatchRule",
     "PartialAllowance",
     "Profile",
     "Profiles",
     "Target",
+    "TokenBudget",
     "Unsupported",
     "ValueBudget",
     "check_file",

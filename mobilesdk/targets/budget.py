@@ -48,6 +48,55 @@ class ClassBudget(ValueBudget):
     max_kl: Annotated[float, Field(ge=0.0)] | None = None
 
 
+class TokenBudget(ClassBudget):
+    """Limits for sequences: ids, or scores of a vocabulary along the last axis.
+
+    Attributes:
+        min_sequence_agreement: Share of samples with the same choice at every position, 0 … 1.
+        min_position_agreement: Share of samples with the same choice, at the position where it is
+            smallest, 0 … 1.
+    """
+
+    min_sequence_agreement: Share | None = None
+    min_position_agreement: Share | None = None
+
+
+class EmbeddingBudget(ValueBudget):
+    """Limits for vectors that are compared with each other.
+
+    Attributes:
+        min_neighbour_agreement: Share of samples whose nearest other sample is the same, 0 … 1.
+    """
+
+    min_neighbour_agreement: Share | None = None
+
+
+class BoxBudget(ValueBudget):
+    """Limits for boxes whose layout the contract states.
+
+    Attributes:
+        min_matched_boxes: Share of the boxes of both that are in a pair, 0 … 1.
+        min_mean_iou: Mean intersection over union of the pairs, 0 … 1.
+        max_score_difference: Mean absolute difference of the scores of a pair.
+    """
+
+    min_matched_boxes: Share | None = None
+    min_mean_iou: Share | None = None
+    max_score_difference: Annotated[float, Field(ge=0.0)] | None = None
+
+
+class MaskBudget(ValueBudget):
+    """Limits for masks: classes of pixels, or scores whose layout the contract states.
+
+    Attributes:
+        min_mean_iou: Mean over classes of intersection over union, 0 … 1.
+        min_pixel_agreement: Share of pixels of the same class, 0 … 1.
+    """
+
+    min_mean_iou: Share | None = None
+    min_pixel_agreement: Share | None = None
+
+
 class AnyBudget(ValueBudget):
     """Limits for the artifact as a whole, and for every output.
 
@@ -68,10 +117,10 @@ class Budget(Frozen):
 
     any: AnyBudget = AnyBudget()
     classification: ClassBudget = ClassBudget()
-    embedding: ValueBudget = ValueBudget()
-    boxes: ValueBudget = ValueBudget()
-    mask: ValueBudget = ValueBudget()
-    tokens: ClassBudget = ClassBudget()
+    embedding: EmbeddingBudget = EmbeddingBudget()
+    boxes: BoxBudget = BoxBudget()
+    mask: MaskBudget = MaskBudget()
+    tokens: TokenBudget = TokenBudget()
     other: ValueBudget = ValueBudget()
 
     def of_kind(self, kind: OutputKind) -> dict[str, float]:

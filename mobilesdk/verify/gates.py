@@ -9,7 +9,7 @@ from mobilesdk.core.contract import Contract, OutputSpec
 from mobilesdk.core.gate import Gate, Verification, compare
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.targets import Budget
-from mobilesdk.targets.budget import AnyBudget
+from mobilesdk.targets.budget import AnyBudget, BoxBudget, MaskBudget, ValueBudget
 
 _FIGURES = {
     "min_sqnr_db": ("sqnr_db", "dB"),
@@ -19,12 +19,26 @@ _FIGURES = {
     "min_top1_agreement": ("top1_agreement", "ratio"),
     "min_top5_agreement": ("top5_agreement", "ratio"),
     "max_kl": ("kl", "nats"),
+    "min_sequence_agreement": ("sequence_agreement", "ratio"),
+    "min_position_agreement": ("position_agreement_min", "ratio"),
+    "min_neighbour_agreement": ("neighbour_agreement", "ratio"),
+    "min_matched_boxes": ("matched_boxes", "ratio"),
+    "min_mean_iou": ("mean_iou", "ratio"),
+    "max_score_difference": ("score_difference", ""),
+    "min_pixel_agreement": ("pixel_agreement", "ratio"),
 }
 """Limit → the figure of `OutputParity` that it is about, and its unit."""
 
 _FLOATS = frozenset({"float32", "float16"})
 _OF_INTEGERS = frozenset({"min_equality"})
-_MEASURED_ON_INTEGERS = _OF_INTEGERS | {"max_abs_error"}
+_MEASURED_ON_INTEGERS = _OF_INTEGERS | {
+    *("max_abs_error", "min_sequence_agreement", "min_position_agreement"),
+    *("min_mean_iou", "min_pixel_agreement"),
+}
+_NEED_A_LAYOUT = ({*BoxBudget.model_fields} | {*MaskBudget.model_fields}) - {
+    *ValueBudget.model_fields
+}
+_LAYOUTS = {"boxes": "BoxLayout(…)", "mask": "MaskLayout(…)"}
 
 NON_FINITE_RUNS = "max_non_finite_runs"
 """Name of the one gate that no budget asks for and none can lift."""
@@ -175,7 +189,7 @@ def _output_gate(name: str, limit: float, spec: OutputSpec, parity: ParityReport
         return _not_evaluated(name, limit, unit, spec, "the artifact was not run")
     estimate = _estimate(figure, spec, parity.outputs)
     if estimate is None:
-        return _not_evaluated(name, limit, unit, spec, f"no such figure for {spec.kind} outputs")
+        return _not_evaluated(name, limit, unit, spec, _why_missing(name, spec))
     return Gate(
         name=name,
         output=spec.name,
@@ -186,6 +200,15 @@ def _output_gate(name: str, limit: float, spec: OutputSpec, parity: ParityReport
         sample_count=parity.sample_count,
         verdict=compare(name, estimate.value, limit),
     )
+
+
+def _why_missing(name: str, spec: OutputSpec) -> str:
+    if name not in _NEED_A_LAYOUT:
+        return f"no such figure for {spec.kind} outputs"
+    if spec.layout is None:
+        layout = _LAYOUTS[spec.kind]
+        return f"the contract does not say how the numbers lie: outputs={{{spec.name!r}: {layout}}}"
+    return f"no {spec.kind} in the evaluation set, or no scores or classes to compare"
 
 
 def _not_evaluated(name: str, limit: float, unit: str, spec: OutputSpec, reason: str) -> Gate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,13 @@ from mobilesdk.core.contract import Contract, OutputSpec
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
 from mobilesdk.errors import ArtifactInvalid, InvalidModel
 from mobilesdk.numerics import intervals, metrics
+from mobilesdk.verify.estimates import agreement, batches, mean, per_sample
+from mobilesdk.verify.kinds import kind_figures
 
 _TOP = 5
-_BATCH_ELEMENTS = 1 << 22  # bounds the memory of the float64 copies
 _CLASSES = frozenset({"classification", "tokens"})
 
 Arrays = Mapping[str, NDArray[Any]]
-Metric = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]
 
 
 def compare(contract: Contract, reference: Arrays, artifact: Arrays) -> ParityReport:
@@ -34,18 +34,17 @@ def compare(contract: Contract, reference: Arrays, artifact: Arrays) -> ParityRe
         ArtifactInvalid: The artifact's outputs are missing, of another shape, or not finite.
         InvalidModel: The float model's own outputs are not finite.
     """
-    outputs = tuple(
-        _compare_output(spec, reference[spec.name], _found(spec, reference, artifact))
-        for spec in contract.outputs
-    )
+    for spec in contract.outputs:
+        _check(spec, reference, artifact)
+    outputs = tuple(_compare_output(spec, reference, artifact) for spec in contract.outputs)
     counts = {len(reference[spec.name]) for spec in contract.outputs}
     if len(counts) != 1:
         raise ValueError(f"outputs have different numbers of samples: {sorted(counts)}")
     return ParityReport(sample_count=counts.pop(), outputs=outputs)
 
 
-def _found(spec: OutputSpec, reference: Arrays, artifact: Arrays) -> NDArray[Any]:
-    """Give the artifact's array of an output, if it can be compared at all."""
+def _check(spec: OutputSpec, reference: Arrays, artifact: Arrays) -> None:
+    """Pass an output of which both arrays can be compared."""
     if spec.name not in artifact:
         raise ArtifactInvalid(f"The artifact gives no output {spec.name!r}.")
     true, seen = reference[spec.name], artifact[spec.name]
@@ -62,7 +61,6 @@ def _found(spec: OutputSpec, reference: Arrays, artifact: Arrays) -> NDArray[Any
             "masks in the model.",
         )
     _require_finite(spec.name, seen)
-    return seen
 
 
 def check_finite(reference: Arrays, artifact: Arrays) -> None:
@@ -98,61 +96,38 @@ def _first_not_finite(values: NDArray[Any]) -> int | None:
     return None
 
 
-def _compare_output(spec: OutputSpec, true: NDArray[Any], seen: NDArray[Any]) -> OutputParity:
-    largest = max(metrics.max_abs_error(a, b) for a, b in _batches(true, seen))
+def _compare_output(spec: OutputSpec, reference: Arrays, artifact: Arrays) -> OutputParity:
+    true, seen = reference[spec.name], artifact[spec.name]
+    largest = max(metrics.max_abs_error(a, b) for a, b in batches(true, seen))
     found = {"max_abs_error": Estimate(value=largest)}
     if np.issubdtype(true.dtype, np.floating):
         found |= _value_figures(true, seen)
         if spec.kind in _CLASSES and true.ndim > 1 and true.shape[-1] > 1:
             found |= _class_figures(true, seen)
     else:
-        found["equality"] = _agreement(_per_sample(metrics.equality, true, seen))
+        found["equality"] = agreement(per_sample(metrics.equality, true, seen))
+    found |= kind_figures(spec, reference, artifact)
     return OutputParity(name=spec.name, kind=spec.kind, **found)
 
 
 def _value_figures(true: NDArray[Any], seen: NDArray[Any]) -> dict[str, Estimate]:
-    energies = _per_sample(metrics.energies, true, seen)
+    energies = per_sample(metrics.energies, true, seen)
     signal, noise = energies.sum(axis=0)
-    cosines = _per_sample(metrics.cosine, true, seen)
+    cosines = per_sample(metrics.cosine, true, seen)
     return {
         "sqnr_db": Estimate(
             value=float(metrics.decibels(signal, noise)),
             interval=intervals.bootstrap(energies, lambda m: metrics.decibels(m[:, 0], m[:, 1])),
         ),
-        "cosine": _mean(cosines),
+        "cosine": mean(cosines),
         "cosine_min": Estimate(value=float(cosines.min())),
     }
 
 
 def _class_figures(true: NDArray[Any], seen: NDArray[Any]) -> dict[str, Estimate]:
-    found = {"kl": _mean(_per_sample(metrics.kl_divergence, true, seen))}
+    found = {"kl": mean(per_sample(metrics.kl_divergence, true, seen))}
     for k, name in ((1, "top1_agreement"), (_TOP, "top5_agreement")):
         if k < true.shape[-1]:  # among k classes every artifact agrees
-            hits = _per_sample(partial(metrics.top_k_agreement, k=k), true, seen)
-            found[name] = _agreement(hits)
+            hits = per_sample(partial(metrics.top_k_agreement, k=k), true, seen)
+            found[name] = agreement(hits)
     return found
-
-
-def _mean(values: NDArray[np.float64]) -> Estimate:
-    return Estimate(
-        value=float(values.mean()),
-        interval=intervals.bootstrap(values[:, np.newaxis], lambda means: means[:, 0]),
-    )
-
-
-def _agreement(shares: NDArray[np.float64]) -> Estimate:
-    """Give an exact interval if each sample agrees or does not, else a bootstrap over samples."""
-    if not np.isin(shares, (0.0, 1.0)).all():
-        return _mean(shares)
-    interval = intervals.clopper_pearson(int(shares.sum()), len(shares))
-    return Estimate(value=float(shares.mean()), interval=interval)
-
-
-def _per_sample(metric: Metric, true: NDArray[Any], seen: NDArray[Any]) -> NDArray[np.float64]:
-    return np.concatenate([metric(a, b) for a, b in _batches(true, seen)])
-
-
-def _batches(true: NDArray[Any], seen: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    size = max(1, _BATCH_ELEMENTS // max(1, true[:1].size))
-    for start in range(0, len(true), size):
-        yield true[start : start + size], seen[start : start + size]

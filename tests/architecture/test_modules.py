@@ -31,10 +31,13 @@ def test_each_module_says_what_it_is(path: Path) -> None:
 def test_public_names_are_these() -> None:
     assert set(mobilesdk.__all__) == {
         "ArrayInput",
+        "BoxLayout",
         "ImageInput",
+        "MaskLayout",
         "ModelSpec",
         "TokenInput",
         "build",
+        "init",
         "inspect",
         "inspect_layers",
         "inspect_profile",

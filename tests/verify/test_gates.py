@@ -5,7 +5,14 @@ import pytest
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import Estimate, OutputParity, ParityReport
-from mobilesdk.targets import AnyBudget, Budget, ClassBudget, ValueBudget
+from mobilesdk.targets import (
+    AnyBudget,
+    Budget,
+    ClassBudget,
+    EmbeddingBudget,
+    MaskBudget,
+    TokenBudget,
+)
 from mobilesdk.verify.gates import judge, never_evaluated, verification, without_limit
 
 FIGURES = {
@@ -119,7 +126,7 @@ def test_the_table_of_a_kind_replaces_limits_of_any_and_adds_to_them():
     budget = Budget(
         any=AnyBudget(min_sqnr_db=30.0, min_cosine=0.9),
         classification=ClassBudget(min_sqnr_db=20.0, min_top1_agreement=0.9),
-        embedding=ValueBudget(min_cosine=1.0),
+        embedding=EmbeddingBudget(min_cosine=1.0),
     )
     found = {gate.name: gate.limit for gate in gates(budget, parity())}
     assert found == {"min_sqnr_db": 20.0, "min_cosine": 0.9, "min_top1_agreement": 0.9}
@@ -131,8 +138,8 @@ def test_the_table_of_a_kind_replaces_limits_of_any_and_adds_to_them():
 
 INTEGERS = Budget(
     any=AnyBudget(min_sqnr_db=30.0, max_abs_error=0.0, min_equality=1.0),
-    tokens=ClassBudget(min_top1_agreement=0.99, min_equality=0.9),
-    mask=ValueBudget(max_abs_error=2.0),
+    tokens=TokenBudget(min_top1_agreement=0.99, min_equality=0.9),
+    mask=MaskBudget(max_abs_error=2.0),
 )
 
 

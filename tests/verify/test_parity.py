@@ -6,7 +6,7 @@ import pytest
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.errors import ArtifactInvalid, InvalidModel
-from mobilesdk.verify import parity as parity_module
+from mobilesdk.verify import estimates
 from mobilesdk.verify.parity import compare
 
 SAMPLES = 40
@@ -64,7 +64,7 @@ def test_the_interval_holds_the_value_and_shrinks_with_samples():
 def test_batches_change_nothing(elements, monkeypatch):
     true, seen = logits(), logits() + 0.1 * logits(1)
     whole = compare(LOGITS, {"logits": true}, {"logits": seen})
-    monkeypatch.setattr(parity_module, "_BATCH_ELEMENTS", elements)
+    monkeypatch.setattr(estimates, "_BATCH_ELEMENTS", elements)
     assert compare(LOGITS, {"logits": true}, {"logits": seen}) == whole
 
 
