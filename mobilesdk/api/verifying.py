@@ -46,8 +46,9 @@ def verify(
         UsageError: An artifact was given without its model.
     """
     from mobilesdk.bundle.manifest import MANIFEST_NAME
+    from mobilesdk.pipeline.foreign import verify_foreign
     from mobilesdk.pipeline.request import single
-    from mobilesdk.pipeline.verification import verify_bundle, verify_foreign
+    from mobilesdk.pipeline.verification import verify_bundle
 
     files = add_plugins(plugins)
     place = Path(path)

@@ -9,28 +9,17 @@ from mobilesdk.bundle.manifest import MANIFEST_NAME, Manifest, ModelEntry, Varia
 from mobilesdk.bundle.manifest import resolve as resolve_in
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.frozen import Frozen
-from mobilesdk.core.parity import OutputParity
 from mobilesdk.errors import FileRejected, UnknownName, UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.check import Check
 from mobilesdk.pipeline.claims import check_claims
-from mobilesdk.pipeline.doctor import require
-from mobilesdk.pipeline.job import TaskKind
-from mobilesdk.pipeline.keys import content_digest, step_key
 from mobilesdk.pipeline.launch import Workers
-from mobilesdk.pipeline.planning import add_preparation
-from mobilesdk.pipeline.preflight import missing_sets
-from mobilesdk.pipeline.reading import Reader
 from mobilesdk.pipeline.recorded import check_records
 from mobilesdk.pipeline.replaying import Replayer
-from mobilesdk.pipeline.request import ModelRequest
-from mobilesdk.pipeline.schedule import Schedule
-from mobilesdk.pipeline.task_graph import Graph
-from mobilesdk.pipeline.tasks import Listener, Task
+from mobilesdk.pipeline.tasks import Listener
 from mobilesdk.plugins import Kind, names, runtime
 from mobilesdk.verify.gates import NON_FINITE_RUNS
-from mobilesdk.verify.record import RECORD_NAME, VariantRecord, VerifyConfig
-from mobilesdk.verify.soundness import advice, faults
+from mobilesdk.verify.soundness import faults
 
 _SIGNATURE_NAME = "manifest.sig"
 
@@ -165,103 +154,3 @@ def _structure(model: ModelEntry, variant: Variant, info: ArtifactInfo) -> Check
         verdict="failed" if found else "passed",
         detail=text,
     )
-
-
-def verify_foreign(
-    artifact: Path,
-    request: ModelRequest,
-    cache: Cache,
-    workers: Workers,
-    listener: Listener,
-    plugin_files: tuple[Path, ...],
-) -> VerifyReport:
-    """Read an artifact and measure its parity with the float model.
-
-    An artifact with a fault is not run: what it gives tells nothing.
-
-    Raises:
-        FileRejected: The artifact is damaged or hostile.
-        InvalidDataset: The evaluation set does not exist.
-    """
-    name = runtime_for(artifact)
-    plugin = runtime(name)
-    info = plugin.inspect(artifact)
-    missing = missing_sets(request)
-    if missing:
-        raise missing[0]
-    found = faults(info)
-    if found:
-        return VerifyReport(path=artifact, checks=_faulty(artifact, found, advice(info)))
-    require(plugin.tools)
-    model = Reader(cache, workers, listener, plugin_files).read(request)
-    graph = Graph()
-    # Figures of a foreign artifact are held to no limit: any number of samples will do.
-    add_preparation(graph, model, allow_small=True)
-    inputs = {"read": model.key, "reference": graph.references[request.name]}
-    inputs |= {role: key for role, key in graph.sets[request.name].items() if role == "evaluation"}
-    config = VerifyConfig(foreign=artifact.resolve()).model_dump(mode="json")
-    key = step_key(
-        TaskKind.VERIFY,
-        plugin_kind=Kind.RUNTIMES,
-        plugin=name,
-        config={"content": content_digest(artifact)},
-        inputs=inputs,
-        tools=plugin.tools,
-    )
-    graph.add(Task(key, TaskKind.VERIFY, name, config, inputs, "verify", request.name, ()))
-    failures = Schedule(graph.tasks, cache, workers, listener, plugin_files).run([key])
-    if failures:
-        raise failures[key]
-    record = VariantRecord.model_validate_json((cache.folder(key) / RECORD_NAME).read_bytes())
-    return VerifyReport(path=artifact, checks=foreign_checks(artifact, info, record))
-
-
-def _faulty(artifact: Path, found: tuple[str, ...], hint: str) -> tuple[Check, ...]:
-    subject, what = artifact.name, "; ".join(found)
-    detail = f"{what} Fix: {hint}" if hint else what
-    return (
-        Check(subject=subject, name="structure", verdict="failed", detail=detail),
-        Check(
-            subject=subject,
-            name="parity",
-            verdict="not_evaluated",
-            detail="not run, because its structure is at fault",
-        ),
-    )
-
-
-def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) -> tuple[Check, ...]:
-    """Give the checks of an artifact without a plan, so that a suspicion is a fault.
-
-    Without a budget, the gates are those that no budget asks for.
-    """
-    subject = artifact.name
-    structure = Check(
-        subject=subject,
-        name="structure",
-        verdict="failed" if info.suspicions else "passed",
-        detail="; ".join((*info.suspicions, *info.remarks)),
-    )
-    gates = tuple(
-        Check(subject=subject, name=gate.title, verdict=gate.verdict, detail=gate.reason)
-        for gate in record.gates
-    )
-    if record.parity is None:
-        missing = Check(
-            subject=subject,
-            name="parity",
-            verdict="unverifiable" if info.unverifiable else "not_evaluated",
-            detail=record.reason,
-        )
-        return structure, *gates, missing
-    measured = tuple(
-        Check(subject=subject, name=f"parity of {o.name}", verdict="measured", detail=_figures(o))
-        for o in record.parity.outputs
-    )
-    return structure, *gates, *measured
-
-
-def _figures(parity: OutputParity) -> str:
-    """Write the figures that there are, e.g. ``sqnr_db 44.6, cosine 0.9998``."""
-    figures = parity.model_dump(exclude_none=True, exclude={"name", "kind"})
-    return ", ".join(f"{name} {figure['value']:.4g}" for name, figure in figures.items())

@@ -77,30 +77,39 @@ def advice(info: ArtifactInfo) -> str:
 def enforce_contract(info: ArtifactInfo, contract: Contract) -> None:
     """Pass an artifact that declares the inputs and outputs of its model, without running it.
 
+    Raises:
+        ArtifactInvalid: It declares others; all are named.
+    """
+    problems = contract_faults(info, contract)
+    if problems:
+        raise ArtifactInvalid(
+            f"The {info.format} file contradicts the contract of the model: {'; '.join(problems)}.",
+            hint=contract_hint(info, contract),
+        )
+
+
+def contract_faults(info: ArtifactInfo, contract: Contract) -> tuple[str, ...]:
+    """Tell where the inputs and outputs that an artifact declares are not those of its model.
+
     Names are compared where the format keeps them; elsewhere the order of names counts. Integers
     may stand for int64 and, in a quantized file, for float32; float16 for float32; an image for an
     input that the contract prepares from one. Shapes are those of the contract, or among those that
     the file allows. The classes of a classifier are the labels of the contract, if it has any.
-
-    Raises:
-        ArtifactInvalid: It declares others; all are named.
     """
     outputs = _outputs(info, contract)
-    problems = [
+    return (
         *_interface_problems("input", info.inputs, contract.inputs, info.keeps_names),
         *_interface_problems("output", outputs, contract.outputs, info.keeps_names),
         *_class_problems(info, contract),
-    ]
-    if problems:
-        raise ArtifactInvalid(
-            f"The {info.format} file contradicts the contract of the model: {'; '.join(problems)}.",
-            hint=_contract_hint(problems, outputs, contract),
-        )
+    )
 
 
-def _contract_hint(
-    problems: Sequence[str], outputs: Sequence[TensorInfo], contract: Contract
-) -> str:
+def contract_hint(info: ArtifactInfo, contract: Contract) -> str:
+    """Say what to do about an artifact that contradicts its contract."""
+    return _hint(contract_faults(info, contract), _outputs(info, contract), contract)
+
+
+def _hint(problems: Sequence[str], outputs: Sequence[TensorInfo], contract: Contract) -> str:
     if any("is an image" in problem for problem in problems):
         return _IMAGE_HINT
     if any("no output named" in problem for problem in problems):
@@ -146,16 +155,26 @@ def _interface_problems(
     what: str, found: Sequence[TensorInfo], specs: Sequence[Spec], keeps_names: bool
 ) -> Iterator[str]:
     if len(found) != len(specs):
-        yield f"it has {len(found)} {what}s, the contract {len(specs)}"
+        ours, theirs = (", ".join(each.name for each in side) for side in (found, specs))
+        yield (
+            f"it has {len(found)} {what}s, the contract {len(specs)}: "
+            f"{ours or 'none'} in the file, {theirs or 'none'} in the contract"
+        )
         return
     by_name = {tensor.name: tensor for tensor in found}
     in_order = sorted(found, key=lambda tensor: natural_order(tensor.name))
     for spec, placed in zip(specs, in_order, strict=True):
         tensor = by_name.get(spec.name) if keeps_names else placed
         if tensor is None:
-            yield f"it has no {what} named {spec.name!r}, only {', '.join(map(repr, by_name))}"
+            yield (
+                f"it has no {what} named {spec.name!r}, only {', '.join(map(repr, by_name))}; "
+                f"the contract names {spec.name!r}, {spec.dtype}{list(spec.shape)}"
+            )
         elif not _fits(tensor, spec):
-            yield f"the {what} {spec.name!r} is {_told(tensor)}, not {spec.dtype}{list(spec.shape)}"
+            yield (
+                f"the {what} {spec.name!r} is {_told(tensor)} in the file, "
+                f"{spec.dtype}{list(spec.shape)} in the contract"
+            )
 
 
 def _told(tensor: TensorInfo) -> str:

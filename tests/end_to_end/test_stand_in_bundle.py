@@ -346,3 +346,31 @@ def test_the_output_is_replaced_only_when_asked_and_only_if_it_is_a_bundle(
     result = build(plain, output="photos", arguments=["--overwrite"])
     assert (result.code, "no bundle" in result.err) == (2, True)
     assert (command_line.folder / "photos" / "1.jpg").read_text() == "precious"
+
+
+def test_a_foreign_artifact_that_is_no_artifact_of_the_model_fails_the_check(
+    build, command_line, plain, sets
+):
+    assert build(plain).code == 0
+    artifact = command_line.folder / "bundle" / "variants" / "first" / "linear.plain"
+    other = command_line.folder / "other.py"
+    other.write_text(
+        "import torch\n\ndef build():\n    return torch.nn.Linear(5, 3).eval(), torch.zeros(1, 5)\n"
+    )
+    result = verify(command_line, artifact, "--model", f"{other}:build")
+    verdicts = {check["name"]: check["verdict"] for check in result.json["checks"]}
+    assert (result.code, verdicts) == (
+        1,
+        {"structure": "passed", "contract": "failed", "parity": "not_evaluated"},
+    )
+    detail = result.json["checks"][1]["detail"]
+    assert "is float32[1, 4] in the file, float32[1, 5] in the contract" in detail
+
+    content = load_file(artifact)
+    content["weight"] = np.full_like(content["weight"], 3e38)
+    huge = command_line.folder / "huge.plain"
+    huge.write_bytes(save(content))
+    result = verify(command_line, huge, "--model", LINEAR, "--evaluation", sets / "evaluation.npz")
+    check = result.json["checks"][1]
+    assert (result.code, check["name"], check["verdict"]) == (1, "run", "failed")
+    assert "not finite in 'scores'" in check["detail"]

@@ -18,7 +18,7 @@ from mobilesdk.core.scheme import ActivationScheme, WeightScheme
 from mobilesdk.coreml import load
 from mobilesdk.errors import ArtifactInvalid, CheckFailed, CompressionIncomplete
 from mobilesdk.numerics.fingerprint import fingerprint
-from mobilesdk.pipeline.verification import foreign_checks
+from mobilesdk.pipeline.foreign import foreign_checks
 from mobilesdk.plugins import runtime
 from mobilesdk.verify.ledger import build_ledger, enforce
 from mobilesdk.verify.record import VariantRecord
