@@ -29,6 +29,9 @@ _MAX_MANIFEST_BYTES = 64 << 20
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 TargetName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=200)]
 FormatName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
+AssetName = Annotated[
+    str, Field(pattern=r"^[^/\\\x00-\x1f]*[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", max_length=200)
+]
 """Names become names of files and of plug-ins, and a manifest may come from anybody."""
 
 
@@ -141,10 +144,24 @@ class Variant(Tolerant):
     expected_outputs: str | None
 
 
+class AssetEntry(Tolerant):
+    """A file that the app needs beside the artifact: labels, a tokenizer, rules for the outputs.
+
+    Attributes:
+        name: The name that the project has for it.
+        path: In the bundle; its last part is the file's SHA-256, so that equal files are one.
+    """
+
+    name: AssetName
+    role: Literal["labels", "tokenizer", "postprocessing", "other"]
+    path: str
+
+
 class ModelEntry(Tolerant):
     """A model and its variants.
 
     Attributes:
+        assets: Files of the app, each under a name of its own.
         sha256: Of what the model was made from: its sources, files and distributions.
     """
 
@@ -155,6 +172,7 @@ class ModelEntry(Tolerant):
     contract: Contract
     golden_inputs: str
     golden_outputs: str
+    assets: tuple[AssetEntry, ...] = ()
     variants: tuple[Variant, ...]
 
 

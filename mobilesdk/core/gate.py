@@ -17,6 +17,7 @@ class Gate(Frozen):
     Attributes:
         name: Of the limit, as in the profile, e.g. ``min_sqnr_db``.
         output: That it is about; empty for the artifact as a whole.
+        metric: Name of the project's metric that it is about; empty for a limit of a budget.
         value: What was measured; ``None`` without a measurement.
         limit: What it is compared with.
         unit: Of value and limit: ``dB``, ``ratio``, ``bytes``, ``nats``; empty for plain numbers.
@@ -29,6 +30,7 @@ class Gate(Frozen):
 
     name: str
     output: str = ""
+    metric: str = ""
     value: Figure | None
     limit: Figure
     unit: str

@@ -30,6 +30,9 @@ _HEADER_ERRORS = (
     MemoryError,
     tokenize.TokenError,
 )
+LABELS = "labels"
+"""Name of the array with the labels in a ``.npz``, unless an input has that name."""
+_LABEL_KINDS = "biufU"
 _CHANNEL_AXIS = {"NCHW": 0, "NHWC": 2}
 
 
@@ -40,6 +43,7 @@ class Arrays:
     kind: SourceKind
     specs: tuple[InputSpec, ...]
     arrays: Mapping[str, NDArray[Any]]
+    labels: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -47,7 +51,8 @@ class Arrays:
     def __iter__(self) -> Iterator[Sample]:
         for index in range(len(self)):
             arrays = {spec.name: self.arrays[spec.name][index] for spec in self.specs}
-            yield Sample(f"sample {index}", arrays, self._luminance(arrays))
+            label = None if self.labels is None else self.labels[index]
+            yield Sample(f"sample {index}", arrays, self._luminance(arrays), label)
 
     def _luminance(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] | None:
         """Give the mean of the channels of the only input, if that is an image.
@@ -63,13 +68,14 @@ class Arrays:
 
 
 def open_npz(path: Path, contract: Contract) -> Arrays:
-    """Read an archive with one array for each input, by name.
+    """Read an archive with one array for each input, by name, and ``labels`` if it has them.
 
     Raises:
         InvalidDataset: It is damaged or hostile, or its arrays do not fit the contract.
     """
     expected = {spec.name: spec for spec in contract.inputs}
     arrays = {}
+    labels = None
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -78,10 +84,14 @@ def open_npz(path: Path, contract: Contract) -> Arrays:
                 with archive.open(members[name]) as file:
                     size_bytes = members[name].file_size
                     arrays[name] = _read(file, size_bytes, spec, f"{name} in {path.name}")
+            if LABELS in members and LABELS not in expected:
+                with archive.open(members[LABELS]) as file:
+                    what = f"{LABELS} in {path.name}"
+                    labels = _read_any(file, members[LABELS].file_size, what)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise _unreadable(path, error) from error
-    _check_counts(path, arrays)
-    return Arrays("npz", contract.inputs, arrays)
+    _check_counts(path, arrays if labels is None else {**arrays, LABELS: labels})
+    return Arrays("npz", contract.inputs, arrays, labels)
 
 
 def open_npy(path: Path, contract: Contract) -> Arrays:
@@ -107,7 +117,7 @@ def open_npy(path: Path, contract: Contract) -> Arrays:
 
 def _check_names(path: Path, found: list[str], expected: Mapping[str, InputSpec]) -> None:
     for name in found:
-        if name not in expected:
+        if name not in expected and name != LABELS:
             raise InvalidDataset(
                 f"{path.name} holds an array {name!r}, which is no input of the model.",
                 hint=suggest(name, list(expected)),
@@ -135,6 +145,44 @@ def _read(file: IO[bytes], size_bytes: int, spec: InputSpec, what: str) -> NDArr
     shape, fortran_order, dtype = _header(file, what)
     _check_dtype(dtype, spec, what)
     sample_shape = _sample_shape(shape, spec, what)
+    array = _values(file, size_bytes, shape, dtype, what, fortran_order=fortran_order)
+    return np.ascontiguousarray(array, np.dtype(spec.dtype)).reshape(shape[0], *sample_shape)
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read a ``.npy`` file of numbers or text, ``[N, …]``.
+
+    Raises:
+        InvalidDataset: It is damaged or hostile, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read_any(file, path.stat().st_size, path.name)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_any(file: IO[bytes], size_bytes: int, what: str) -> NDArray[Any]:
+    shape, fortran_order, dtype = _header(file, what)
+    if dtype.kind not in _LABEL_KINDS or not shape or min(shape) < 0:
+        raise InvalidDataset(
+            f"{what} is {dtype}{list(shape)}, which is no array of numbers or text with an axis of "
+            "samples.",
+            hint="give one label, or one row of numbers, for each sample.",
+        )
+    return _values(file, size_bytes, shape, dtype, what, fortran_order=fortran_order).copy()
+
+
+def _values(
+    file: IO[bytes],
+    size_bytes: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    what: str,
+    *,
+    fortran_order: bool,
+) -> NDArray[Any]:
+    """Read what follows a header, after its size has been found to be there."""
     wanted_bytes = prod(shape) * dtype.itemsize
     if wanted_bytes > _LARGEST_BYTES:
         raise InvalidDataset(
@@ -147,8 +195,7 @@ def _read(file: IO[bytes], size_bytes: int, spec: InputSpec, what: str) -> NDArr
             f"{what} says that it holds {wanted_bytes} bytes, but does not.",
             hint="write the file again: it is damaged.",
         )
-    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
-    return np.ascontiguousarray(array, np.dtype(spec.dtype)).reshape(shape[0], *sample_shape)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
 def _header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

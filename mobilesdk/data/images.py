@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec
 from mobilesdk.data.folder import entries_below
+from mobilesdk.data.labels import folder_labels
 from mobilesdk.data.sample import Sample
 from mobilesdk.errors import InvalidDataset
 
@@ -29,6 +30,7 @@ class ImageFolder:
     folder: Path
     files: tuple[Path, ...]
     spec: InputSpec
+    labels: tuple[Any, ...]
     kind: Literal["images"] = "images"
 
     def __len__(self) -> int:
@@ -36,18 +38,21 @@ class ImageFolder:
 
     def __iter__(self) -> Iterator[Sample]:
         preparation = image_of(self.spec)
-        for path in self.files:
+        for path, label in zip(self.files, self.labels, strict=True):
             name = path.relative_to(self.folder).as_posix()
             image = _read(path, name)
             yield Sample(
                 name=name,
                 arrays={self.spec.name: _prepare(image, preparation, self.spec)},
                 luminance=np.asarray(image, np.float32) @ _LUMINANCE,
+                label=label,
             )
 
 
 def open_images(folder: Path, contract: Contract) -> ImageFolder:
     """Find the images of a folder; hidden files are passed over, links are followed.
+
+    Where each image lies in a folder of its class, that is its label (`folder_labels`).
 
     Raises:
         InvalidDataset: The model does not take one image and nothing else, or a link leads nowhere
@@ -72,7 +77,9 @@ def open_images(folder: Path, contract: Contract) -> ImageFolder:
             f"The model takes {spec.shape[0]} images at once.",
             hint="give example inputs with a batch of 1.",
         )
-    return ImageFolder(folder, tuple(_files(folder)), spec)
+    files = tuple(_files(folder))
+    names = [path.relative_to(folder).as_posix() for path in files]
+    return ImageFolder(folder, files, spec, folder_labels(names, contract.labels))
 
 
 def image_of(spec: InputSpec) -> ImageInput:

@@ -36,6 +36,7 @@ class SampleIndex(Frozen):
         digest: SHA-256 over the digests of the samples, in order.
         inputs: In the contract's order.
         samples: In order.
+        labelled: Whether there are labels beside the inputs.
     """
 
     schema_version: Literal[1] = 1
@@ -44,3 +45,4 @@ class SampleIndex(Frozen):
     digest: str
     inputs: tuple[StoredInput, ...]
     samples: tuple[SampleRecord, ...]
+    labelled: bool = False

@@ -6,14 +6,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mobilesdk.core.contract import Contract, InputSpec
 from mobilesdk.data.array_file import ArrayFile
 from mobilesdk.data.checks import check_count, check_duplicates, check_sample
 from mobilesdk.data.index import INDEX_NAME, SampleIndex, SampleRecord, StoredInput
+from mobilesdk.data.labels import as_array, open_labels
 from mobilesdk.data.sample import Source
 from mobilesdk.data.source import open_samples
-from mobilesdk.data.stored import StoredSamples, array_path
+from mobilesdk.data.stored import StoredSamples, array_path, labels_path
 from mobilesdk.errors import WriteFailed
 
 
@@ -23,6 +27,7 @@ def ingest(
     output: Path,
     *,
     allow_small: bool = False,
+    labels: Path | None = None,
     report: Callable[..., None] = lambda *_: None,
 ) -> StoredSamples:
     """Check, prepare and store a set.
@@ -33,6 +38,7 @@ def ingest(
         output: An empty folder. Gets ``<input>.npy`` for each input, ``[count, *shape]``, and
             ``samples.json`` (`SampleIndex`), written last.
         allow_small: Accept fewer than 32 samples.
+        labels: A file with the label of each sample, in place of those that the set itself has.
         report: Called with a message and the share done (0 … 1).
 
     Returns:
@@ -43,8 +49,10 @@ def ingest(
         WriteFailed: The file system refused a write.
     """
     source = open_samples(path, contract)
+    given = None if labels is None else open_labels(labels)
     try:
-        records = _store(source, contract.inputs, output, report)
+        records, found = _store(source, contract.inputs, output, report)
+        values = as_array(found) if given is None else given.of([each.name for each in records])
         check_count(len(records), allow_small=allow_small)
         check_duplicates(records)
         index = SampleIndex(
@@ -56,7 +64,10 @@ def ingest(
                 for spec in contract.inputs
             ),
             samples=tuple(records),
+            labelled=values is not None,
         )
+        if values is not None:
+            np.save(labels_path(output), values, allow_pickle=False)
         (output / INDEX_NAME).write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise WriteFailed(
@@ -68,9 +79,10 @@ def ingest(
 
 def _store(
     source: Source, specs: Sequence[InputSpec], output: Path, report: Callable[..., None]
-) -> list[SampleRecord]:
+) -> tuple[list[SampleRecord], list[Any]]:
+    """Write the inputs; give the records of the samples, and their labels."""
     count = len(source)
-    records = []
+    records, labels = [], []
     with ExitStack() as stack:
         files = {
             spec.name: stack.enter_context(
@@ -83,8 +95,9 @@ def _store(
             for name, file in files.items():
                 file.append(sample.arrays[name])
             records.append(SampleRecord(name=sample.name, digest=sample.digest()))
+            labels.append(sample.label)
             report(f"{place + 1} of {count} samples", (place + 1) / count)
-    return records
+    return records, labels
 
 
 def _digest(records: Sequence[SampleRecord]) -> str:

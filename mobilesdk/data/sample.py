@@ -20,12 +20,14 @@ class Sample:
     Attributes:
         name: What a person calls it: a path within the folder, ``sample 12`` in an array.
         arrays: Input name → array of the contract's shape and dtype.
+        label: What it shows, for metrics: a number, text or an array; ``None`` if nobody says.
         luminance: ``float32[H, W]``, 0…255, at the image's own resolution; ``None`` if it is none.
     """
 
     name: str
     arrays: Mapping[str, NDArray[Any]]
     luminance: NDArray[np.float32] | None = None
+    label: Any = None
 
     def digest(self) -> str:
         """SHA-256 over names, dtypes, shapes and values of all inputs, in order."""

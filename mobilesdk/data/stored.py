@@ -15,7 +15,11 @@ from mobilesdk.errors import FileRejected
 
 
 class StoredSamples:
-    """The samples in a folder that `ingest` wrote, mapped into memory as they are needed."""
+    """The samples in a folder that `ingest` wrote, mapped into memory as they are needed.
+
+    Attributes:
+        labels: ``[count, …]`` of numbers or text; ``None`` if the set has none.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open a stored set.
@@ -26,6 +30,7 @@ class StoredSamples:
         try:
             self.index = SampleIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
             self._arrays = {each.name: _map(folder, each, self.index) for each in self.index.inputs}
+            self.labels = _labels(folder, self.index)
         except (OSError, ValidationError, ValueError) as error:
             raise FileRejected(
                 f"{folder} is no stored set of samples: {error}",
@@ -48,6 +53,20 @@ class StoredSamples:
 def array_path(folder: Path, name: str) -> Path:
     """Give the file with the values of an input, ``[count, *shape]``."""
     return folder / f"{name}.npy"
+
+
+def labels_path(folder: Path) -> Path:
+    """Give the file with the labels; no input can have its name."""
+    return folder / "sample-labels.npy"
+
+
+def _labels(folder: Path, index: SampleIndex) -> NDArray[Any] | None:
+    if not index.labelled:
+        return None
+    labels: NDArray[Any] = np.load(labels_path(folder), allow_pickle=False)
+    if labels.shape[:1] != (index.count,):
+        raise ValueError(f"labels are {labels.shape}, but there are {index.count} samples")
+    return labels
 
 
 def _map(folder: Path, stored: StoredInput, index: SampleIndex) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from mobilesdk import __version__
 from mobilesdk.bundle.canonical import canonical_json, files_below, tree_hash, tree_size_bytes
 from mobilesdk.bundle.manifest import (
     MANIFEST_NAME,
+    AssetEntry,
     Failure,
     FileEntry,
     Manifest,
@@ -26,9 +28,10 @@ from mobilesdk.core.layers import LayerReport
 from mobilesdk.core.naming import natural_order
 from mobilesdk.core.source import Reference
 from mobilesdk.data.index import INDEX_NAME, SampleIndex
-from mobilesdk.errors import MobileSDKError
+from mobilesdk.errors import MobileSDKError, UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.claims import may_be_released
+from mobilesdk.pipeline.extras import Asset
 from mobilesdk.pipeline.job import read_outcome
 from mobilesdk.pipeline.keys import tool_versions
 from mobilesdk.pipeline.reading import ReadModel
@@ -118,6 +121,7 @@ class Assembler:
             contract=model.summary.contract,
             golden_inputs=f"{goldens}/inputs.safetensors",
             golden_outputs=f"{goldens}/outputs.safetensors",
+            assets=tuple(_store_asset(asset, folder) for asset in model.request.assets),
             variants=tuple(
                 self._variant(variant, order, folder) for order, variant in enumerate(built)
             ),
@@ -264,6 +268,20 @@ def _allowances(export: Export) -> dict[str, Any]:
         for name, allowance in given.items()
         if isinstance(allowance, FallbackAllowance | PartialAllowance)
     }
+
+
+def _store_asset(asset: Asset, folder: Path) -> AssetEntry:
+    """Copy an asset under its hash, unless an equal one is there."""
+    try:
+        content = asset.path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"The asset {asset.path} is gone.", hint="leave it where it is until the build ends."
+        ) from error
+    path = f"assets/{hashlib.sha256(content).hexdigest()}"
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_bytes(content)
+    return AssetEntry(name=asset.path.name, role=asset.role, path=path)
 
 
 def _copy(source: Path, destination: Path) -> None:

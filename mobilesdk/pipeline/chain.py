@@ -8,6 +8,7 @@ from mobilesdk.core.form import Needs
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig
 from mobilesdk.errors import InvalidDataset, Place
+from mobilesdk.data.sources import source_digest
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import step_key
 from mobilesdk.pipeline.reading import ReadModel
@@ -186,7 +187,11 @@ class Chain:
             budget=self._profile.budget.model_validate(self._budget()),
             fallback=table.fallback if takes_fallback else None,
             allow_partial=table.allow_partial,
+            metrics=self._model.request.metrics,
         )
+        content = config.model_dump(mode="json")
+        for metric in content["metrics"]:
+            metric["function"] = source_digest(metric["function"])
         inputs = {
             "read": self._model.key,
             "artifact": export,
@@ -202,6 +207,7 @@ class Chain:
             inputs,
             runtime(table.format).tools,
             title="verify",
+            content=content,
         )
 
     def _add_layers(self, export: str) -> str | None:
@@ -227,10 +233,27 @@ class Chain:
         tools: tuple[Tool, ...],
         *,
         title: str,
+        content: Any = None,
     ) -> str:
-        """Add a task under the key of all that its result depends on; give the key."""
+        """Add a task under the key of all that its result depends on; give the key.
+
+        Args:
+            kind: What is done.
+            plugin_kind: Folder of the plug-in that does it.
+            plugin: Its name.
+            config: Its configuration.
+            inputs: Role → key of the input.
+            tools: Toolchains whose versions matter.
+            title: For people.
+            content: What of the configuration the key is made from, if not all as it is.
+        """
         key = step_key(
-            kind, plugin_kind=plugin_kind, plugin=plugin, config=config, inputs=inputs, tools=tools
+            kind,
+            plugin_kind=plugin_kind,
+            plugin=plugin,
+            config=config if content is None else content,
+            inputs=inputs,
+            tools=tools,
         )
         name = self._model.request.name
         return self._graph.add(

@@ -120,7 +120,8 @@ def add_preparation(graph: Graph, model: ReadModel, *, allow_small: bool) -> Non
     sets: dict[str, str] = {}
     for role, path in paths.items():
         if path is not None and path.exists():
-            sets[role] = _add_set(graph, model, role, path, allow_small=allow_small)
+            labels = request.labels if role == "evaluation" else None
+            sets[role] = _add_set(graph, model, role, path, labels, allow_small=allow_small)
     graph.sets[request.name] = sets
     tools = frontend(model.frontend).tools
     inputs = {"read": model.key, **sets}
@@ -140,9 +141,20 @@ def add_float_ops(graph: Graph, model: ReadModel, sample_count: int) -> None:
     graph.float_ops[name] = graph.add(task)
 
 
-def _add_set(graph: Graph, model: ReadModel, role: str, path: Path, *, allow_small: bool) -> str:
-    config = {"path": str(path), "allow_small": allow_small}
-    content = {"content": content_digest(path), "allow_small": allow_small}
+def _add_set(
+    graph: Graph,
+    model: ReadModel,
+    role: str,
+    path: Path,
+    labels: Path | None,
+    *,
+    allow_small: bool,
+) -> str:
+    config: dict[str, Any] = {"path": str(path), "allow_small": allow_small, "labels": None}
+    content: dict[str, Any] = {"content": content_digest(path), "allow_small": allow_small}
+    if labels is not None and labels.is_file():
+        config["labels"] = str(labels)
+        content["labels"] = content_digest(labels)
     inputs = {"read": model.key}
     key = step_key(TaskKind.INGEST, config=content, inputs=inputs)
     return graph.add(

@@ -85,9 +85,9 @@ def preflight(request: BuildRequest) -> Preflight:
 
 
 def missing_sets(model: ModelRequest) -> list[InvalidDataset]:
-    """Give an error for each set of a model that does not exist."""
+    """Give an error for each set of a model that does not exist, and for labels that do not."""
     sets = {"calibration": model.calibration, "evaluation": model.evaluation}
-    return [
+    missing = [
         InvalidDataset(
             f"{model.name}: the {role} set {path} does not exist.",
             hint="give a folder of images, a .npz or a .npy.",
@@ -95,6 +95,14 @@ def missing_sets(model: ModelRequest) -> list[InvalidDataset]:
         for role, path in sets.items()
         if path is not None and not path.exists()
     ]
+    if model.labels is not None and not model.labels.is_file():
+        missing.append(
+            InvalidDataset(
+                f"{model.name}: there is no file {model.labels} with labels.",
+                hint="give a .csv with lines name,label, or a .npy.",
+            )
+        )
+    return missing
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

@@ -29,6 +29,18 @@ _CONTRACT_COMMENT = """\
 #     { kind = "tokens", vocabulary_size = … } for ids, { kind = "array" } for prepared numbers
 #   kind of an output: classification, embedding, boxes, mask, tokens or other"""
 
+_EXTRAS = """\
+# A metric of your own on outputs and labels; the evaluation set has labels, or `labels` names them.
+# [[models.metrics]]
+# name = "accuracy"
+# function = "my_metrics.py:accuracy"
+# max_drop = 0.01 # below the float model; or min, max
+
+# Files that the app needs beside the artifact: labels, tokenizer, postprocessing or other.
+# [[models.assets]]
+# path = "labels.txt"
+# role = "labels\""""
+
 
 def project_text(model: ReadModel, plan: Plan, graph: Graph, *, folder: Path) -> str:
     """Write the project file of a model.
@@ -138,6 +150,8 @@ def _gates(contract: Contract, variants: list[VariantTasks]) -> Iterator[str]:
         yield f"#   {name}: {_limits(profile.budget, kinds)}"
     yield "# [models.budget.any]"
     yield "# min_sqnr_db = 20.0"
+    yield ""
+    yield _EXTRAS
 
 
 def _limits(budget: Budget, kinds: tuple[str, ...]) -> str:

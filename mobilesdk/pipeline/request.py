@@ -12,8 +12,10 @@ from pydantic import Discriminator, Tag, ValidationError
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.frozen import Frozen
+from mobilesdk.core.metric import UserMetric
 from mobilesdk.core.source import ModelSource, Reference
 from mobilesdk.errors import InvalidContract, InvalidModel, UsageError
+from mobilesdk.pipeline.extras import Asset, anchored_assets, anchored_metrics
 from mobilesdk.plugins import Kind, frontend, names
 from mobilesdk.targets import Budget, load_targets
 
@@ -36,6 +38,9 @@ class ModelRequest(Frozen):
         trust_model: Whether files of the model may run code when they are loaded.
         profiles: Target → profile, where it differs from the target's own.
         budget: Limits that replace those of the profile one by one; the others stay.
+        labels: A file with the labels of the evaluation set.
+        metrics: On outputs and labels of the evaluation set.
+        assets: Files that the app needs beside the artifact.
     """
 
     name: str
@@ -47,6 +52,9 @@ class ModelRequest(Frozen):
     evaluation: Path | None = None
     profiles: dict[str, str] = {}
     budget: Budget | None = None
+    labels: Path | None = None
+    metrics: tuple[UserMetric, ...] = ()
+    assets: tuple[Asset, ...] = ()
 
     @property
     def source(self) -> ModelSource:
@@ -210,6 +218,9 @@ class _ProjectModel(Frozen):
     evaluation: Path | None = None
     profiles: dict[str, str] = {}
     budget: Budget | None = None
+    labels: Path | None = None
+    metrics: tuple[UserMetric, ...] = ()
+    assets: tuple[Asset, ...] = ()
 
 
 class _Project(Frozen):
@@ -256,6 +267,9 @@ def _request(model: _ProjectModel, folder: Path) -> ModelRequest:
         evaluation=None if model.evaluation is None else folder / model.evaluation,
         profiles=model.profiles,
         budget=model.budget,
+        labels=None if model.labels is None else folder / model.labels,
+        metrics=anchored_metrics(model.metrics, folder),
+        assets=anchored_assets(model.assets, folder),
     )
 
 

@@ -64,6 +64,7 @@ def _ingest(job: Job, context: StepContext) -> None:
         read_summary(job.inputs["read"]).contract,
         context.output,
         allow_small=job.config["allow_small"],
+        labels=None if job.config["labels"] is None else Path(job.config["labels"]),
         report=context.report,
     )
 
@@ -101,15 +102,17 @@ def _verify(job: Job, context: StepContext) -> None:
         path = _model(job, "artifact").path
         content = (job.inputs["artifact"] / EXPECTATION_NAME).read_bytes()
         expectation = Expectation.model_validate_json(content)
+    evaluation = _samples(job, "evaluation")
     verify_artifact(
         path,
         runtime_name=job.plugin,
         summary=read_summary(job.inputs["read"]),
         expectation=expectation,
         reference=job.inputs["reference"],
-        evaluation=_samples(job, "evaluation"),
+        evaluation=evaluation,
         config=config,
         context=context,
+        labels=None if evaluation is None else evaluation.labels,
     )
 
 

@@ -126,6 +126,7 @@ def check_files(bundle: Path, manifest: Manifest) -> None:
             relative = item.relative_to(bundle).as_posix()
             raise FileRejected(f"{bundle} holds {relative}, which its manifest does not name.")
     _check_references(manifest)
+    _check_assets(manifest)
 
 
 def _check_references(manifest: Manifest) -> None:
@@ -133,12 +134,28 @@ def _check_references(manifest: Manifest) -> None:
     hashed = {entry.path for entry in manifest.files}
     for model in manifest.models:
         referred = {model.golden_inputs, model.golden_outputs}
+        referred |= {asset.path for asset in model.assets}
         for variant in model.variants:
             referred |= {variant.artifact, *variant.records.values()}
             referred |= {variant.expected_outputs} if variant.expected_outputs else set()
         if not referred <= hashed:
             names = ", ".join(sorted(referred - hashed))
             raise FileRejected(f"{model.name} refers to {names}, of which there is no hash.")
+
+
+def _check_assets(manifest: Manifest) -> None:
+    """Refuse an asset that is not stored under its hash, has the name of another, or no model's."""
+    known: set[str] = set()
+    for model in manifest.models:
+        names = [asset.name for asset in model.assets]
+        if len(set(names)) < len(names):
+            raise FileRejected(f"{model.name} has two assets of one name.")
+        known |= {asset.path for asset in model.assets}
+    stored = {entry.path for entry in manifest.files if entry.role == "asset"}
+    hashed = {f"assets/{entry.sha256}" for entry in manifest.files if entry.role == "asset"}
+    if not stored == known == hashed:
+        names_text = ", ".join(sorted((stored ^ known) | (stored ^ hashed)))
+        raise FileRejected(f"The assets are not those that the models name: {names_text}.")
 
 
 def _subject(model: ModelEntry, variant: Variant) -> str:

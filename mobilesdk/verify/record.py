@@ -8,6 +8,7 @@ from typing import Literal
 from mobilesdk.core.artifact import TensorInfo
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.gate import Gate, Verification
+from mobilesdk.core.metric import UserMetric
 from mobilesdk.core.parity import Figure, ParityReport
 from mobilesdk.targets import Budget, FallbackAllowance, PartialAllowance
 from mobilesdk.units import format_decibels
@@ -29,12 +30,14 @@ class VerifyConfig(Frozen):
         budget: Limits on its figures.
         fallback: What may stay outside the delegate; ``None``: anything, nothing was asked.
         allow_partial: What may differ from the plan.
+        metrics: Of the project, on outputs and labels.
         foreign: Path of an artifact that somebody else built; it has no plan.
     """
 
     budget: Budget = Budget()
     fallback: Literal["forbid"] | FallbackAllowance | None = None
     allow_partial: PartialAllowance | None = None
+    metrics: tuple[UserMetric, ...] = ()
     foreign: Path | None = None
 
 

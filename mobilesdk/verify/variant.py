@@ -16,6 +16,7 @@ from mobilesdk.core.artifact import ArtifactInfo, OpInfo
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.gate import Gate
 from mobilesdk.core.ledger import Expectation, Ledger
+from mobilesdk.core.metric import UserMetric
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.core.step import Samples, StepContext
@@ -41,6 +42,7 @@ from mobilesdk.verify.record import (
 )
 from mobilesdk.verify.runs import Runs
 from mobilesdk.verify.soundness import enforce_contract, enforce_sound
+from mobilesdk.verify.user_metrics import metric_gates, metrics_not_evaluated
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class _Measured:
 
     Attributes:
         parity: On the evaluation set; ``None`` without one, or if the artifact did not run.
-        gates: On the runs themselves.
+        gates: On the runs themselves, and on metrics of the project.
     """
 
     parity: ParityReport | None = None
@@ -58,7 +60,7 @@ class _Measured:
     @property
     def has_figures(self) -> bool:
         """Whether a figure comes from a run."""
-        return bool(self.parity or self.gates)
+        return bool(self.parity) or any(gate.value is not None for gate in self.gates)
 
 
 def verify_artifact(
@@ -71,6 +73,7 @@ def verify_artifact(
     evaluation: Samples | None,
     config: VerifyConfig,
     context: StepContext,
+    labels: NDArray[Any] | None = None,
 ) -> None:
     """Verify an artifact; write ``record.json``, ``ledger.json`` and ``expected.safetensors``.
 
@@ -83,9 +86,11 @@ def verify_artifact(
         evaluation: The evaluation set, if there is one.
         config: What it is held to.
         context: Where to write.
+        labels: Of the evaluation set, ``[samples, …]``.
 
     Raises:
         ArtifactInvalid: It does not load, run, hold finite numbers, or keep to the contract.
+        StepFailed: A metric of the project raised, or gave no figure.
         CompressionIncomplete: It does not hold what was planned.
         DelegationRefused: Ops are outside the delegate.
     """
@@ -96,11 +101,13 @@ def verify_artifact(
     _check_plan(info, expectation, config, context)
     refusal = plugin.refuses(info)
     if refusal:
-        runner, measured = None, _Measured()
+        runner, measured = None, _Measured(gates=metrics_not_evaluated(config.metrics, refusal))
     else:
         runner = plugin.executes_by(info)
         session = plugin.load(path, summary.contract, context.threads)
-        measured = _measure(session, summary.contract, reference, evaluation, context)
+        measured = _measure(
+            session, summary.contract, reference, evaluation, labels, config.metrics, context
+        )
     gates = _gates(info, summary, config, measured)
     reason = refusal or _why_not_evaluated(summary.contract, gates, measured)
     record = VariantRecord(
@@ -137,6 +144,8 @@ def _measure(
     contract: Contract,
     reference: Path,
     evaluation: Samples | None,
+    labels: NDArray[Any] | None,
+    metrics: tuple[UserMetric, ...],
     context: StepContext,
 ) -> _Measured:
     """Run the goldens, and the evaluation set if there is one."""
@@ -144,18 +153,20 @@ def _measure(
     expected = runs.goldens(load_file(reference / "golden_inputs.safetensors"))
     save_file(expected, context.output / EXPECTED_NAME)
     outputs = None if evaluation is None else runs.evaluation(evaluation, context)
-    parity = None
+    parity, gates = None, metrics_not_evaluated(metrics, NO_EVALUATION_SET)
     try:
         check_finite(load_file(reference / "golden_outputs.safetensors"), expected)
         if outputs is not None:
-            parity = compare(contract, _reference(reference, contract), outputs)
+            floats = _reference(reference, contract)
+            parity = compare(contract, floats, outputs)
+            gates = metric_gates(metrics, contract, floats, outputs, labels)
     except ArtifactInvalid as error:
         message = " ".join(filter(None, [error.message, runs.first_non_finite]))
         raise ArtifactInvalid(message, hint=error.hint) from error
-    if not runs.non_finite_count:
-        return _Measured(parity)
-    gate = non_finite_gate(runs.non_finite_count, runs.count, runs.first_non_finite)
-    return _Measured(parity, (gate,))
+    if runs.non_finite_count:
+        found = non_finite_gate(runs.non_finite_count, runs.count, runs.first_non_finite)
+        gates = (*gates, found)
+    return _Measured(parity, gates)
 
 
 def _reference(folder: Path, contract: Contract) -> dict[str, NDArray[Any]]:
@@ -170,9 +181,8 @@ def _gates(
 ) -> tuple[Gate, ...]:
     sizes = (info.size_bytes, summary.float_size_bytes)
     asked = judge(config.budget, summary.contract, measured.parity, *sizes)
-    if info.unverifiable:
-        asked = never_evaluated(asked, "; ".join(info.unverifiable))
-    return (*asked, *measured.gates)
+    gates = (*asked, *measured.gates)
+    return never_evaluated(gates, "; ".join(info.unverifiable)) if info.unverifiable else gates
 
 
 def _why_not_evaluated(contract: Contract, gates: Iterable[Gate], measured: _Measured) -> str:

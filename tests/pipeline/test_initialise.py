@@ -4,7 +4,7 @@ import json
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec, TokenInput
@@ -20,6 +20,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(TEXT, VALUES)
 def test_what_is_written_as_toml_reads_back(key, value):
     assert tomllib.loads(f"{toml_key(key)} = {toml_value(value)}") == {key: value}
