@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from mobilesdk.core.contract import (
         ArrayInput,
+        AudioInput,
         BoxLayout,
         ImageInput,
         MaskLayout,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ArrayInput",
+    "AudioInput",
     "BoxLayout",
     "ImageInput",
     "MaskLayout",

@@ -20,7 +20,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("init")
 @click.argument("model")
-@click.option("--calibration", type=_PATH, help="Folder of images, .npz or .npy.")
+@click.option("--calibration", type=_PATH, help="Folder, .npz, .npy, .txt or iterable.")
 @click.option("--evaluation", type=_PATH, help="Another set, for parity and gates.")
 @click.option("--contract", type=_PATH, help="JSON file with the model's contract.")
 @weights_option

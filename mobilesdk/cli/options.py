@@ -76,7 +76,11 @@ def model_options(command: Command) -> Command:
             metavar="ID|FILE|FOLDER",
             help="A target; may be repeated. Without it: every shipped target in reach.",
         ),
-        click.option("--calibration", type=_EXISTING, help="Folder of images, .npz or .npy."),
+        click.option(
+            "--calibration",
+            type=_EXISTING,
+            help="Folder, .npz, .npy, .txt or iterable.",
+        ),
         click.option("--evaluation", type=_EXISTING, help="Another set, for parity and gates."),
         click.option("--contract", type=_EXISTING, help="JSON file with the model's contract."),
         weights_option,

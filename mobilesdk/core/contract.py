@@ -57,13 +57,31 @@ class TokenInput(Frozen):
     vocabulary_size: int | None = None
 
 
+class AudioInput(Frozen):
+    """Sound, ``[1, samples]`` or ``[1, channels, samples]``; a value is -1 … 1.
+
+    Attributes:
+        sample_rate_hz: Of recordings; one with another rate is refused, not resampled.
+        channels: Of recordings.
+        length: ``exact`` takes recordings of just as many samples; ``crop`` the first samples of
+            longer ones; ``crop_or_pad`` also shorter ones, with silence at the end.
+    """
+
+    kind: Literal["audio"] = "audio"
+    sample_rate_hz: Annotated[int, Field(gt=0)]
+    channels: Annotated[int, Field(gt=0)] = 1
+    length: Literal["exact", "crop", "crop_or_pad"] = "crop"
+
+
 class ArrayInput(Frozen):
     """Numbers that the caller has prepared already; taken as they are."""
 
     kind: Literal["array"] = "array"
 
 
-InputKind = Annotated[ImageInput | TokenInput | ArrayInput, Field(discriminator="kind")]
+InputKind = Annotated[
+    ImageInput | TokenInput | AudioInput | ArrayInput, Field(discriminator="kind")
+]
 
 
 class InputSpec(Frozen):
@@ -155,7 +173,9 @@ class ModelSpec:
 
     module: Any
     example_inputs: tuple[Any, ...]
-    inputs: Mapping[str, ImageInput | TokenInput | ArrayInput] = field(default_factory=dict)
+    inputs: Mapping[str, ImageInput | TokenInput | AudioInput | ArrayInput] = field(
+        default_factory=dict
+    )
     outputs: Mapping[str, OutputKind | BoxLayout | MaskLayout] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     family: Literal["vision", "transformer", "other"] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesdk.core.contract import ImageInput, InputSpec, TokenInput
+from mobilesdk.core.contract import AudioInput, ImageInput, InputSpec, TokenInput
 from mobilesdk.data.index import SampleRecord
 from mobilesdk.data.noise import is_noise
 from mobilesdk.data.sample import Sample
@@ -17,6 +17,7 @@ from mobilesdk.errors import InvalidDataset
 SMALLEST_COUNT = 32
 LARGEST_DUPLICATE_RATIO = 0.1
 _PIXEL_TOLERANCE = 1.0  # of 0…255: resampling and float16 round
+_SOUND_TOLERANCE = 0.5  # filters and resampling overshoot; integers are far beyond
 
 
 def check_sample(sample: Sample, specs: Sequence[InputSpec]) -> None:
@@ -24,7 +25,7 @@ def check_sample(sample: Sample, specs: Sequence[InputSpec]) -> None:
 
     Raises:
         InvalidDataset: It is constant, pure noise or not finite, ids lie outside the vocabulary, or
-            values outside of what pixels become.
+            values outside of what pixels become or sound is.
     """
     for spec in specs:
         array = sample.arrays[spec.name]
@@ -33,6 +34,8 @@ def check_sample(sample: Sample, specs: Sequence[InputSpec]) -> None:
             _check_ids(array, spec.preparation, spec.name, sample.name)
         if isinstance(spec.preparation, ImageInput):
             _check_pixels(array, spec.preparation, spec.name, sample.name)
+        if isinstance(spec.preparation, AudioInput):
+            _check_sound(array, spec.name, sample.name)
     if all(_is_constant(array) for array in sample.arrays.values()):
         raise InvalidDataset(
             f"{sample.name} is constant: one value everywhere.",
@@ -131,6 +134,15 @@ def _check_pixels(array: NDArray[Any], image: ImageInput, name: str, sample: str
         f"become {low:.6g} … {high:.6g} with mean {image.mean} and std {image.std}.",
         hint="prepare the array by the contract, (pixel - mean) / std, or mend mean and std there.",
     )
+
+
+def _check_sound(array: NDArray[Any], name: str, sample: str) -> None:
+    largest = float(np.abs(array).max())
+    if largest > 1.0 + _SOUND_TOLERANCE:
+        raise InvalidDataset(
+            f"The input {name!r} of {sample} holds {largest:.6g}, but sound is -1 … 1.",
+            hint="divide integers by their range: values / 32768 of 16 bits.",
+        )
 
 
 def _is_constant(array: NDArray[Any]) -> bool:

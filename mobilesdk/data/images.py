@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec
-from mobilesdk.data.folder import entries_below
+from mobilesdk.data.folder import files_of_set
 from mobilesdk.data.labels import folder_labels
 from mobilesdk.data.sample import Sample
 from mobilesdk.errors import InvalidDataset
@@ -77,9 +77,9 @@ def open_images(folder: Path, contract: Contract) -> ImageFolder:
             f"The model takes {spec.shape[0]} images at once.",
             hint="give example inputs with a batch of 1.",
         )
-    files = tuple(_files(folder))
-    names = [path.relative_to(folder).as_posix() for path in files]
-    return ImageFolder(folder, files, spec, folder_labels(names, contract.labels))
+    files = tuple(files_of_set(folder))
+    found = [path.relative_to(folder).as_posix() for path in files]
+    return ImageFolder(folder, files, spec, folder_labels(found, contract.labels))
 
 
 def image_of(spec: InputSpec) -> ImageInput:
@@ -98,21 +98,6 @@ def _lines_to_add(spec: InputSpec) -> str:
         f'        "{spec.name}": ImageInput(size=({height}, {width}), mean=127.5, std=127.5)}})\n'
         "or give a .npz or .npy file of prepared arrays."
     )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in entries_below(folder):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.is_dir():
-            raise InvalidDataset(
-                f"{path} is a link to a folder that it lies in.", hint="remove the link."
-            )
-        if not path.exists():
-            raise InvalidDataset(
-                f"{path} is a link that leads nowhere.", hint="mend the link, or remove it."
-            )
-        yield path
 
 
 def _read(path: Path, name: str) -> Image.Image:

@@ -7,7 +7,7 @@ from typing import Literal
 from mobilesdk.core.contract import DType
 from mobilesdk.core.frozen import Frozen
 
-SourceKind = Literal["images", "npz", "npy"]
+SourceKind = Literal["images", "npz", "npy", "audio", "text", "iterable"]
 INDEX_NAME = "samples.json"
 
 

@@ -28,17 +28,19 @@ def ingest(
     *,
     allow_small: bool = False,
     labels: Path | None = None,
+    tokenizer: str | None = None,
     report: Callable[..., None] = lambda *_: None,
 ) -> StoredSamples:
     """Check, prepare and store a set.
 
     Args:
-        path: A folder of images, a ``.npz`` or a ``.npy``.
+        path: As for `open_samples`.
         contract: Of the model.
         output: An empty folder. Gets ``<input>.npy`` for each input, ``[count, *shape]``, and
             ``samples.json`` (`SampleIndex`), written last.
         allow_small: Accept fewer than 32 samples.
         labels: A file with the label of each sample, in place of those that the set itself has.
+        tokenizer: ``package.module:function`` that makes the inputs of a text.
         report: Called with a message and the share done (0 … 1).
 
     Returns:
@@ -48,7 +50,7 @@ def ingest(
         InvalidDataset: The set cannot be used.
         WriteFailed: The file system refused a write.
     """
-    source = open_samples(path, contract)
+    source = open_samples(path, contract, tokenizer)
     given = None if labels is None else open_labels(labels)
     try:
         records, found = _store(source, contract.inputs, output, report)

@@ -9,6 +9,7 @@ import torch
 
 from mobilesdk.core.contract import (
     ArrayInput,
+    AudioInput,
     BoxLayout,
     Contract,
     DType,
@@ -202,10 +203,25 @@ def _check_preparation(given: InputSpec) -> None:
                 f"{', '.join(map(str, image))}].",
                 hint="make size (height, width) and layout of ImageInput fit the example input.",
             )
+    if isinstance(preparation, AudioInput):
+        _check_audio(given, preparation)
     if isinstance(preparation, TokenInput) and given.dtype not in ("int64", "int32"):
         raise InvalidContract(
             f"Input {given.name!r} is {given.dtype}, but token ids are int64 or int32.",
             hint="give integer example inputs, or describe the input as ArrayInput().",
+        )
+
+
+def _check_audio(given: InputSpec, audio: AudioInput) -> None:
+    shapes: set[tuple[int, ...]] = {(1, audio.channels)} | (
+        {(1,)} if audio.channels == 1 else set()
+    )
+    if given.shape[:-1] not in shapes or given.dtype not in ("float32", "float16"):
+        mono = " or float32[1, samples]" if audio.channels == 1 else ""
+        raise InvalidContract(
+            f"Input {given.name!r} is {given.dtype}{list(given.shape)}, but sound of "
+            f"{audio.channels} channel(s) is float32[1, {audio.channels}, samples]{mono}.",
+            hint="make channels of AudioInput fit the example input.",
         )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from mobilesdk.core.form import Needs
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig
-from mobilesdk.errors import InvalidDataset, Place
 from mobilesdk.data.sources import source_digest
+from mobilesdk.errors import InvalidDataset, Place
 from mobilesdk.pipeline.job import TaskKind
 from mobilesdk.pipeline.keys import step_key
 from mobilesdk.pipeline.reading import ReadModel

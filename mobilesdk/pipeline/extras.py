@@ -1,4 +1,4 @@
-"""What a project adds to a model: metrics of its own, and files that the app needs."""
+"""What a project adds to a model: metrics and functions of its own, files that the app needs."""
 
 from __future__ import annotations
 
@@ -60,6 +60,30 @@ def anchored_function(reference: str, folder: Path) -> str:
     """Give the reference of a function with its file below a folder; one of a module stays."""
     source, name = parse_reference(reference) or (reference, "")
     return f"{folder / source}:{name}" if source.endswith(".py") else reference
+
+
+def anchored_tokenizer(reference: str | None, folder: Path) -> str | None:
+    """Give the tokenizer of a project with the place of its file.
+
+    Raises:
+        UsageError: It names no file or module.
+    """
+    if reference is None:
+        return None
+    anchored = anchored_function(reference, folder)
+    if source_digest(anchored) is None:
+        raise UsageError(
+            f"The tokenizer {reference!r} is no function.",
+            hint="give package.module:function or path/to/file.py:function.",
+        )
+    return anchored
+
+
+def anchored_set(path: Path | None, folder: Path) -> Path | None:
+    """Give the place of a set: a file or folder, or the function that gives its samples."""
+    if path is None or parse_reference(str(path)) is None or (folder / path).exists():
+        return None if path is None else folder / path
+    return Path(anchored_function(str(path), folder))
 
 
 def anchored_assets(assets: Iterable[Asset], folder: Path) -> tuple[Asset, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from mobilesdk.bundle.canonical import files_below, sha256_file, sha256_json
 from mobilesdk.data.folder import entries_below
+from mobilesdk.data.sources import source_digest as source_digest_of
 from mobilesdk.pipeline.job import SEED, THREADS, TaskKind
 from mobilesdk.plugins import Kind, Tool, source_path
 
@@ -135,3 +136,17 @@ def content_digest(path: Path) -> str:
         for item in entries_below(path)
     }
     return sha256_json(digests)
+
+
+def set_digest(path: Path) -> str | None:
+    """Give the digest of a set: of its files, or of the sources of a function that gives it.
+
+    Returns:
+        SHA-256; ``None`` if there is no such set.
+    """
+    return content_digest(path) if path.exists() else source_digest_of(str(path))
+
+
+def is_set(path: Path) -> bool:
+    """Tell whether there is such a set, without reading it."""
+    return path.exists() or source_digest_of(str(path)) is not None

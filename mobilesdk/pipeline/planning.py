@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mobilesdk.core.plan import Plan, PlannedStep, PlannedVariant, Unreachable
+from mobilesdk.data.sources import source_digest
 from mobilesdk.errors import NO_PLACE, Place, PlanRefused, Problem, UsageError
 from mobilesdk.pipeline.cache import Cache
 from mobilesdk.pipeline.chain import Chain
 from mobilesdk.pipeline.doctor import tool_faults
 from mobilesdk.pipeline.job import TaskKind
-from mobilesdk.pipeline.keys import content_digest, step_key
+from mobilesdk.pipeline.keys import content_digest, set_digest, step_key
 from mobilesdk.pipeline.preflight import Preflight
 from mobilesdk.pipeline.reading import ReadModel
 from mobilesdk.pipeline.request import BuildRequest
@@ -119,9 +120,9 @@ def add_preparation(graph: Graph, model: ReadModel, *, allow_small: bool) -> Non
     paths = {"calibration": request.calibration, "evaluation": request.evaluation}
     sets: dict[str, str] = {}
     for role, path in paths.items():
-        if path is not None and path.exists():
-            labels = request.labels if role == "evaluation" else None
-            sets[role] = _add_set(graph, model, role, path, labels, allow_small=allow_small)
+        digest = None if path is None else set_digest(path)
+        if digest is not None:
+            sets[role] = _add_set(graph, model, role, digest, allow_small=allow_small)
     graph.sets[request.name] = sets
     tools = frontend(model.frontend).tools
     inputs = {"read": model.key, **sets}
@@ -141,20 +142,24 @@ def add_float_ops(graph: Graph, model: ReadModel, sample_count: int) -> None:
     graph.float_ops[name] = graph.add(task)
 
 
-def _add_set(
-    graph: Graph,
-    model: ReadModel,
-    role: str,
-    path: Path,
-    labels: Path | None,
-    *,
-    allow_small: bool,
-) -> str:
-    config: dict[str, Any] = {"path": str(path), "allow_small": allow_small, "labels": None}
-    content: dict[str, Any] = {"content": content_digest(path), "allow_small": allow_small}
-    if labels is not None and labels.is_file():
-        config["labels"] = str(labels)
-        content["labels"] = content_digest(labels)
+def _add_set(graph: Graph, model: ReadModel, role: str, digest: str, *, allow_small: bool) -> str:
+    request = model.request
+    is_evaluation = role == "evaluation"
+    path = request.evaluation if is_evaluation else request.calibration
+    labels = request.labels if is_evaluation else None
+    tokenizer = request.tokenizer
+    config = {
+        "path": str(path),
+        "allow_small": allow_small,
+        "labels": None if labels is None else str(labels),
+        "tokenizer": tokenizer,
+    }
+    content = {
+        "content": digest,
+        "allow_small": allow_small,
+        "labels": content_digest(labels) if labels is not None and labels.is_file() else None,
+        "tokenizer": None if tokenizer is None else source_digest(tokenizer),
+    }
     inputs = {"read": model.key}
     key = step_key(TaskKind.INGEST, config=content, inputs=inputs)
     return graph.add(

@@ -21,6 +21,7 @@ from mobilesdk.errors import (
     suggest,
 )
 from mobilesdk.pipeline.doctor import tool_faults
+from mobilesdk.pipeline.keys import is_set
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest, frontend_for
 from mobilesdk.plugins import Tool, compressor, exporter, frontend, runtime
 from mobilesdk.targets import (
@@ -90,10 +91,11 @@ def missing_sets(model: ModelRequest) -> list[InvalidDataset]:
     missing = [
         InvalidDataset(
             f"{model.name}: the {role} set {path} does not exist.",
-            hint="give a folder of images, a .npz or a .npy.",
+            hint="give a folder of images, .wav or .txt files, a .npz, .npy or .txt, or "
+            "package.module:iterable.",
         )
         for role, path in sets.items()
-        if path is not None and not path.exists()
+        if path is not None and not is_set(path)
     ]
     if model.labels is not None and not model.labels.is_file():
         missing.append(

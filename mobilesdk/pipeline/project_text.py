@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mobilesdk.core.contract import Contract, ImageInput
+from mobilesdk.core.contract import AudioInput, Contract, ImageInput, TokenInput
 from mobilesdk.core.plan import Plan, PlannedVariant
 from mobilesdk.core.source import Reference
 from mobilesdk.pipeline.reading import ReadModel
@@ -26,7 +26,8 @@ _CONTRACT_COMMENT = """\
 # What goes in and comes out, as read from the model. This table replaces what the model itself
 # states; without it the model's own contract holds.
 #   preparation: { kind = "image", size = [height, width], mean = …, std = … } for RGB pixels 0…255,
-#     { kind = "tokens", vocabulary_size = … } for ids, { kind = "array" } for prepared numbers
+#     { kind = "tokens", vocabulary_size = … } for ids, { kind = "audio", sample_rate_hz = … },
+#     { kind = "array" } for prepared numbers
 #   kind of an output: classification, embedding, boxes, mask, tokens or other"""
 
 _EXTRAS = """\
@@ -107,6 +108,9 @@ def _calibrates(tasks: VariantTasks, graph: Graph) -> bool:
 
 def _sets(model: ReadModel, graph: Graph, folder: Path) -> Iterator[str]:
     yield f"# Two sets that share no sample, 32 samples or more in each: {_kinds_of_set(model)}."
+    if any(isinstance(each.preparation, TokenInput) for each in model.summary.contract.inputs):
+        yield "# Texts (.txt) need a function that makes the inputs of one:"
+        yield '# tokenizer = "package.module:function"'
     count = sum(_calibrates(tasks, graph) for tasks in graph.variants)
     roles = {
         "calibration": (model.request.calibration, f"needed for {count} of the targets above"),
@@ -121,12 +125,13 @@ def _sets(model: ReadModel, graph: Graph, folder: Path) -> Iterator[str]:
 
 def _kinds_of_set(model: ReadModel) -> str:
     inputs = model.summary.contract.inputs
+    own = "package.module:iterable"
     if len(inputs) != 1:
-        return f"a .npz with the arrays {', '.join(each.name for each in inputs)}"
-    prepared = f".npz with the array {inputs[0].name}, .npy"
-    if isinstance(inputs[0].preparation, ImageInput):
-        return f"a folder of images, {prepared}"
-    return f"a {prepared}"
+        return f"a .npz with the arrays {', '.join(each.name for each in inputs)}, or {own}"
+    prepared = f".npz with the array {inputs[0].name}, .npy or {own}"
+    kinds = {ImageInput: "images", AudioInput: ".wav files"}
+    found = kinds.get(type(inputs[0].preparation))
+    return f"a {prepared}" if found is None else f"a folder of {found}, {prepared}"
 
 
 def contract_lines(contract: Contract, family: str) -> Iterator[str]:

@@ -15,7 +15,13 @@ from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.metric import UserMetric
 from mobilesdk.core.source import ModelSource, Reference
 from mobilesdk.errors import InvalidContract, InvalidModel, UsageError
-from mobilesdk.pipeline.extras import Asset, anchored_assets, anchored_metrics
+from mobilesdk.pipeline.extras import (
+    Asset,
+    anchored_assets,
+    anchored_metrics,
+    anchored_set,
+    anchored_tokenizer,
+)
 from mobilesdk.plugins import Kind, frontend, names
 from mobilesdk.targets import Budget, load_targets
 
@@ -39,6 +45,7 @@ class ModelRequest(Frozen):
         profiles: Target → profile, where it differs from the target's own.
         budget: Limits that replace those of the profile one by one; the others stay.
         labels: A file with the labels of the evaluation set.
+        tokenizer: Function that makes the inputs of a text, for sets of texts.
         metrics: On outputs and labels of the evaluation set.
         assets: Files that the app needs beside the artifact.
     """
@@ -53,6 +60,7 @@ class ModelRequest(Frozen):
     profiles: dict[str, str] = {}
     budget: Budget | None = None
     labels: Path | None = None
+    tokenizer: str | None = None
     metrics: tuple[UserMetric, ...] = ()
     assets: tuple[Asset, ...] = ()
 
@@ -219,6 +227,7 @@ class _ProjectModel(Frozen):
     profiles: dict[str, str] = {}
     budget: Budget | None = None
     labels: Path | None = None
+    tokenizer: str | None = None
     metrics: tuple[UserMetric, ...] = ()
     assets: tuple[Asset, ...] = ()
 
@@ -263,11 +272,12 @@ def _request(model: _ProjectModel, folder: Path) -> ModelRequest:
         contract=_project_contract(model.contract, folder),
         weights=None if model.weights is None else folder / model.weights,
         trust_model=model.trust_model,
-        calibration=None if model.calibration is None else folder / model.calibration,
-        evaluation=None if model.evaluation is None else folder / model.evaluation,
+        calibration=anchored_set(model.calibration, folder),
+        evaluation=anchored_set(model.evaluation, folder),
         profiles=model.profiles,
         budget=model.budget,
         labels=None if model.labels is None else folder / model.labels,
+        tokenizer=anchored_tokenizer(model.tokenizer, folder),
         metrics=anchored_metrics(model.metrics, folder),
         assets=anchored_assets(model.assets, folder),
     )

@@ -65,6 +65,7 @@ def _ingest(job: Job, context: StepContext) -> None:
         context.output,
         allow_small=job.config["allow_small"],
         labels=None if job.config["labels"] is None else Path(job.config["labels"]),
+        tokenizer=job.config["tokenizer"],
         report=context.report,
     )
 

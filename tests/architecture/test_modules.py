@@ -31,6 +31,7 @@ def test_each_module_says_what_it_is(path: Path) -> None:
 def test_public_names_are_these() -> None:
     assert set(mobilesdk.__all__) == {
         "ArrayInput",
+        "AudioInput",
         "BoxLayout",
         "ImageInput",
         "MaskLayout",
