@@ -31,6 +31,7 @@ def plan(
     contract: PathLike | None = None,
     weights: PathLike | None = None,
     trust_model: bool = False,
+    tokenizer: str | None = None,
     plugins: Sequence[PathLike] = (),
     allow_small_calibration: bool = False,
     layers: int = 0,
@@ -43,11 +44,14 @@ def plan(
             folder is read when it is ``None``.
         targets: Names of shipped targets, files, or folders of files; all shipped ones in reach
             when empty.
-        calibration: Folder of images, ``.npz`` or ``.npy``.
+        calibration: Folder of images, recordings or texts, ``.npz``, ``.npy``, ``.txt``, or
+            ``package.module:iterable``.
         evaluation: Another set like it; parity is measured on it.
         contract: JSON file that overrides or completes the model's contract.
         weights: State file (``.safetensors``, ``.pt``) for the module that a factory gives.
         trust_model: Let files of the model run code when they are loaded.
+        tokenizer: ``package.module:function`` or ``file.py:function`` that makes the inputs of a
+            text, for sets of texts.
         plugins: Files of plug-ins.
         allow_small_calibration: Accept fewer than 32 samples, in both sets.
         layers: Samples of the evaluation set on which the output of every op is compared with the
@@ -62,7 +66,7 @@ def plan(
         ToolchainMissing: The model's framework is not installed.
     """
     from mobilesdk.pipeline.build import make_plan
-    from mobilesdk.pipeline.request import read_request
+    from mobilesdk.pipeline.project import read_request
 
     request = read_request(
         model,
@@ -72,6 +76,7 @@ def plan(
         contract=contract,
         weights=weights,
         trust_model=trust_model,
+        tokenizer=tokenizer,
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
         layer_sample_count=layers,
@@ -91,6 +96,7 @@ def build(
     contract: PathLike | None = None,
     weights: PathLike | None = None,
     trust_model: bool = False,
+    tokenizer: str | None = None,
     plugins: Sequence[PathLike] = (),
     allow_small_calibration: bool = False,
     layers: int = 0,
@@ -110,6 +116,7 @@ def build(
         contract: As for `plan`.
         weights: As for `plan`.
         trust_model: As for `plan`.
+        tokenizer: As for `plan`.
         plugins: As for `plan`.
         allow_small_calibration: As for `plan`.
         layers: As for `plan`; each variant then has a record of its layers.
@@ -128,7 +135,7 @@ def build(
         StepFailed: No variant could be built; nothing was written.
     """
     from mobilesdk.pipeline.build import run_build
-    from mobilesdk.pipeline.request import read_request
+    from mobilesdk.pipeline.project import read_request
 
     request = read_request(
         model,
@@ -138,6 +145,7 @@ def build(
         contract=contract,
         weights=weights,
         trust_model=trust_model,
+        tokenizer=tokenizer,
         plugins=add_plugins(plugins),
         allow_small_calibration=allow_small_calibration,
         layer_sample_count=layers,

@@ -22,6 +22,7 @@ def init(
     contract: PathLike | None = None,
     weights: PathLike | None = None,
     trust_model: bool = False,
+    tokenizer: str | None = None,
     plugins: Sequence[PathLike] = (),
     overwrite: bool = False,
     listener: Listener | None = None,
@@ -36,6 +37,7 @@ def init(
         contract: As for `plan`; it is written into the file.
         weights: As for `plan`.
         trust_model: As for `plan`.
+        tokenizer: As for `plan`.
         plugins: As for `plan`.
         overwrite: Replace the file if it exists.
         listener: Called with every event.
@@ -59,6 +61,7 @@ def init(
         contract=contract,
         weights=weights,
         trust_model=trust_model,
+        tokenizer=tokenizer,
     )
     request = BuildRequest(models=(asked,), plugins=add_plugins(plugins))
     with opened_cache() as store, new_workers() as workers:

@@ -47,6 +47,7 @@ def inspect_layers(
     contract: PathLike | None = None,
     weights: PathLike | None = None,
     trust_model: bool = False,
+    tokenizer: str | None = None,
     target: str | None = None,
     samples: int = 8,
     plugins: Sequence[PathLike] = (),
@@ -61,6 +62,7 @@ def inspect_layers(
         contract: As for `plan`.
         weights: As for `plan`.
         trust_model: As for `plan`.
+        tokenizer: As for `plan`.
         target: As for `inspect`.
         samples: How many samples of the set are taken, or all if there are fewer.
         plugins: Files of plug-ins.
@@ -85,6 +87,7 @@ def inspect_layers(
             contract=contract,
             weights=weights,
             trust_model=trust_model,
+            tokenizer=tokenizer,
         )
         return inspector.layers(path, request, samples)
 

@@ -22,6 +22,7 @@ def verify(
     contract: PathLike | None = None,
     weights: PathLike | None = None,
     trust_model: bool = False,
+    tokenizer: str | None = None,
     plugins: Sequence[PathLike] = (),
     listener: Listener | None = None,
 ) -> VerifyReport:
@@ -38,6 +39,7 @@ def verify(
         contract: As for `plan`.
         weights: As for `plan`.
         trust_model: As for `plan`.
+        tokenizer: As for `plan`.
         plugins: Files of plug-ins.
         listener: Called with every event.
 
@@ -68,6 +70,7 @@ def verify(
         contract=contract,
         weights=weights,
         trust_model=trust_model,
+        tokenizer=tokenizer,
     )
     with opened_cache() as store, new_workers() as workers:
         return verify_foreign(place, request, store, workers, listener or ignore, files)

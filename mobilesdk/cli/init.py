@@ -11,6 +11,7 @@ from mobilesdk.cli.options import (
     check_place,
     json_option,
     plugin_option,
+    tokenizer_option,
     trust_option,
     weights_option,
 )
@@ -25,6 +26,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--contract", type=_PATH, help="JSON file with the model's contract.")
 @weights_option
 @trust_option
+@tokenizer_option
 @click.option(
     "--output", type=_PATH, default=Path("mobilesdk.toml"), show_default=True, help="The file."
 )

@@ -11,6 +11,7 @@ from mobilesdk.cli.options import (
     check_place,
     json_option,
     plugin_option,
+    tokenizer_option,
     trust_option,
     weights_option,
 )
@@ -18,7 +19,10 @@ from mobilesdk.cli.options import (
 _PATH = click.Path(path_type=Path)
 _SAMPLE_COUNT = 8
 _RUN_COUNT = 20
-_FOR_LAYERS = ("model", "evaluation", "contract", "weights", "trust_model", "samples", "html")
+_FOR_LAYERS = (
+    *("model", "evaluation", "contract", "weights", "trust_model", "tokenizer"),
+    *("samples", "html"),
+)
 
 
 @click.command("inspect")
@@ -30,6 +34,7 @@ _FOR_LAYERS = ("model", "evaluation", "contract", "weights", "trust_model", "sam
 @click.option("--contract", type=_PATH, help="JSON file with the model's contract, for --layers.")
 @weights_option
 @trust_option
+@tokenizer_option
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
@@ -66,9 +71,7 @@ def _check(*, layers: bool, profile: bool, options: dict[str, Any]) -> None:
 
     if layers and profile:
         raise UsageError("--layers and --profile exclude each other.", hint="run it twice.")
-    needs = dict.fromkeys(
-        ("model", "evaluation", "contract", "weights", "trust_model", "samples", "html"), "--layers"
-    )
+    needs = dict.fromkeys(_FOR_LAYERS, "--layers")
     needs["runs"] = "--profile"
     given = {"--layers": layers, "--profile": profile}
     for name, flag in needs.items():

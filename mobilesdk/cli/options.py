@@ -28,6 +28,11 @@ weights_option = click.option(
     metavar="FILE",
     help="State file (.safetensors, .pt) for the module that the function of MODEL gives.",
 )
+tokenizer_option = click.option(
+    "--tokenizer",
+    metavar="FUNCTION",
+    help="module:function or file.py:function that makes the inputs of a text.",
+)
 trust_option = click.option(
     "--trust-model",
     is_flag=True,
@@ -85,6 +90,7 @@ def model_options(command: Command) -> Command:
         click.option("--contract", type=_EXISTING, help="JSON file with the model's contract."),
         weights_option,
         trust_option,
+        tokenizer_option,
         click.option(
             "--allow-small-calibration",
             is_flag=True,

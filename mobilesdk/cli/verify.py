@@ -12,6 +12,7 @@ from mobilesdk.cli.options import (
     plugin_option,
     release_code,
     release_option,
+    tokenizer_option,
     trust_option,
     weights_option,
 )
@@ -26,6 +27,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--contract", type=_PATH, help="JSON file with the model's contract.")
 @weights_option
 @trust_option
+@tokenizer_option
 @release_option
 @plugin_option
 @json_option

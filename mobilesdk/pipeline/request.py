@@ -1,14 +1,11 @@
-"""What a caller asks for: models, sets and targets, from arguments or from ``mobilesdk.toml``."""
+"""What a caller asks for: models, sets and targets, as values and from arguments."""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Discriminator, Tag, ValidationError
+from pydantic import ValidationError
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.frozen import Frozen
@@ -17,16 +14,12 @@ from mobilesdk.core.source import ModelSource, Reference
 from mobilesdk.errors import InvalidContract, InvalidModel, UsageError
 from mobilesdk.pipeline.extras import (
     Asset,
-    anchored_assets,
-    anchored_metrics,
-    anchored_set,
     anchored_tokenizer,
 )
 from mobilesdk.plugins import Kind, frontend, names
-from mobilesdk.targets import Budget, load_targets
+from mobilesdk.targets import Budget
 
-PROJECT_FILE = "mobilesdk.toml"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ACCEPTED = (
     "give package.module:factory or path/to/file.py:function; a state file (.pt, .safetensors) "
     "goes to --weights, beside the function that gives its module."
@@ -94,56 +87,6 @@ class BuildRequest(Frozen):
     layer_sample_count: int = 0
 
 
-def read_request(
-    model: str | None,
-    *,
-    targets: Sequence[str | Path] = (),
-    calibration: str | Path | None = None,
-    evaluation: str | Path | None = None,
-    contract: str | Path | None = None,
-    weights: str | Path | None = None,
-    trust_model: bool = False,
-    plugins: tuple[Path, ...] = (),
-    allow_small_calibration: bool = False,
-    layer_sample_count: int = 0,
-) -> BuildRequest:
-    """Make the request of a caller; without a model, complete it from ``mobilesdk.toml``.
-
-    Raises:
-        UsageError: There is no model and no such file, or what was given cannot be read.
-    """
-    names = tuple(map(str, targets))
-    others: tuple[str, ...] = ()
-    if model is None:
-        if calibration or evaluation or contract or weights or trust_model:
-            raise UsageError(
-                "A set, a contract, weights or trust was given without a MODEL.",
-                hint=f"give the MODEL, or name what goes with it in {PROJECT_FILE}.",
-            )
-        models, project_targets = read_project(Path(PROJECT_FILE))
-        others = project_targets if names else ()
-        names = names or project_targets
-    else:
-        models = (
-            single(
-                model,
-                calibration=calibration,
-                evaluation=evaluation,
-                contract=contract,
-                weights=weights,
-                trust_model=trust_model,
-            ),
-        )
-    return BuildRequest(
-        models=models,
-        targets=names,
-        other_targets=tuple(target.id for other in others for target, _ in load_targets(other)),
-        plugins=plugins,
-        allow_small_calibration=allow_small_calibration,
-        layer_sample_count=layer_sample_count,
-    )
-
-
 def single(
     model: str,
     *,
@@ -152,11 +95,13 @@ def single(
     contract: str | Path | None = None,
     weights: str | Path | None = None,
     trust_model: bool = False,
+    tokenizer: str | None = None,
 ) -> ModelRequest:
     """Make the request for a model that is in no project.
 
     Raises:
-        UsageError: It is no reference of a model, or the contract cannot be read.
+        UsageError: It is no reference of a model, the contract cannot be read, or the tokenizer is
+            no function.
     """
     return ModelRequest(
         name=name_of(model),
@@ -166,6 +111,7 @@ def single(
         trust_model=trust_model,
         calibration=None if calibration is None else Path(calibration),
         evaluation=None if evaluation is None else Path(evaluation),
+        tokenizer=anchored_tokenizer(tokenizer, Path()),
     )
 
 
@@ -176,7 +122,7 @@ def name_of(reference: str) -> str:
         UsageError: The reference has no such part.
     """
     parsed = Reference.parse(reference)
-    if not _NAME.fullmatch(parsed.stem) or (not parsed.function and reference.endswith(".py")):
+    if not MODEL_NAME.fullmatch(parsed.stem) or (not parsed.function and reference.endswith(".py")):
         raise UsageError(f"{reference!r} is no model.", hint=_ACCEPTED)
     return parsed.stem
 
@@ -204,94 +150,11 @@ def read_contract(path: Path) -> Contract:
     except OSError as error:
         raise InvalidContract(f"{path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        raise InvalidContract(f"{path} is no contract:\n{_faults(error)}") from error
+        raise InvalidContract(f"{path} is no contract:\n{faults(error)}") from error
 
 
-def _contract_form(value: object) -> str:
-    return "file" if isinstance(value, str | Path) else "table"
-
-
-_ProjectContract = Annotated[
-    Annotated[Path, Tag("file")] | Annotated[Contract, Tag("table")], Discriminator(_contract_form)
-]
-
-
-class _ProjectModel(Frozen):
-    model: str
-    name: str = ""
-    contract: _ProjectContract | None = None
-    weights: Path | None = None
-    trust_model: bool = False
-    calibration: Path | None = None
-    evaluation: Path | None = None
-    profiles: dict[str, str] = {}
-    budget: Budget | None = None
-    labels: Path | None = None
-    tokenizer: str | None = None
-    metrics: tuple[UserMetric, ...] = ()
-    assets: tuple[Asset, ...] = ()
-
-
-class _Project(Frozen):
-    schema_version: Literal[1]
-    targets: tuple[str, ...] = ()
-    models: tuple[_ProjectModel, ...]
-
-
-def read_project(path: Path) -> tuple[tuple[ModelRequest, ...], tuple[str, ...]]:
-    """Read ``mobilesdk.toml``: its models and its targets. Paths are relative to the file.
-
-    Raises:
-        UsageError: It is missing, is no TOML, or does not hold to the schema.
-    """
-    try:
-        project = _Project.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(
-            f"No MODEL was given, and {path} cannot be read: {error.strerror}.",
-            hint="give a MODEL (file.py:function), or write the file: mobilesdk init MODEL.",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}") from error
-    except ValidationError as error:
-        raise UsageError(f"{path} does not hold to its schema:\n{_faults(error)}") from error
-    models = tuple(_request(model, path.parent) for model in project.models)
-    given = [model.name for model in models]
-    if len(set(given)) < len(given):
-        raise UsageError(f"{path} gives two models one name.", hint="give each model a name.")
-    return models, tuple(_anchored_target(target, path.parent) for target in project.targets)
-
-
-def _request(model: _ProjectModel, folder: Path) -> ModelRequest:
-    name = model.name or name_of(model.model)
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot name a model.", hint="use letters, digits, . _ and -.")
-    return ModelRequest(
-        name=name,
-        reference=str(Reference.parse(model.model).below(folder)),
-        contract=_project_contract(model.contract, folder),
-        weights=None if model.weights is None else folder / model.weights,
-        trust_model=model.trust_model,
-        calibration=anchored_set(model.calibration, folder),
-        evaluation=anchored_set(model.evaluation, folder),
-        profiles=model.profiles,
-        budget=model.budget,
-        labels=None if model.labels is None else folder / model.labels,
-        tokenizer=anchored_tokenizer(model.tokenizer, folder),
-        metrics=anchored_metrics(model.metrics, folder),
-        assets=anchored_assets(model.assets, folder),
-    )
-
-
-def _project_contract(given: Path | Contract | None, folder: Path) -> Contract | None:
-    return read_contract(folder / given) if isinstance(given, Path) else given
-
-
-def _anchored_target(target: str, folder: Path) -> str:
-    return str(folder / target) if "/" in target or target.endswith(".toml") else target
-
-
-def _faults(error: ValidationError) -> str:
+def faults(error: ValidationError) -> str:
+    """Give each fault of a file on a line, with the key that it is about."""
     return "\n".join(
         f"  - {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
     )

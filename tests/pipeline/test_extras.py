@@ -9,7 +9,8 @@ import pytest
 from mobilesdk.bundle.canonical import canonical_json
 from mobilesdk.bundle.manifest import read_manifest
 from mobilesdk.errors import UsageError
-from mobilesdk.pipeline.request import read_project
+from mobilesdk.pipeline.project import read_project, read_request
+from mobilesdk.pipeline.request import single
 from tests.conftest import LINEAR, PLUGINS
 
 
@@ -135,3 +136,28 @@ def test_a_build_judges_the_metric_and_carries_the_assets(made, command_line, fi
     shutil.rmtree(files / "bundle")
     result = build(command_line, "--target", "tier.toml")
     assert (result.code, "line 2, in accuracy" in result.err) == (6, True), result.err
+
+
+def test_functions_of_a_project_lie_beside_it_and_files_come_first(files):
+    (files / "odd.py:name").mkdir()
+    (model,), _ = read_project(
+        project(
+            files,
+            'tokenizer = "metrics.py:accuracy"\ncalibration = "metrics.py:samples"\n'
+            'evaluation = "odd.py:name"\n',
+        )
+    )
+    assert model.tokenizer == f"{files / 'metrics.py'}:accuracy"
+    assert str(model.calibration) == f"{files / 'metrics.py'}:samples"
+    assert model.evaluation == files / "odd.py:name"
+    (model,), _ = read_project(project(files, 'calibration = "package.module:samples"\n'))
+    assert str(model.calibration) == "package.module:samples"
+
+
+def test_a_tokenizer_that_is_no_function_is_refused(files):
+    with pytest.raises(UsageError, match=r"tokenizer 'nothing\.py:f' is no function"):
+        read_project(project(files, 'tokenizer = "nothing.py:f"\n'))
+    with pytest.raises(UsageError, match="is no function"):
+        single(LINEAR, tokenizer="no_such_module:f")
+    with pytest.raises(UsageError, match="without a MODEL"):
+        read_request(None, tokenizer="no_such_module:f")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec, TokenInput
+from mobilesdk.pipeline.project import read_project
 from mobilesdk.pipeline.project_text import contract_lines
-from mobilesdk.pipeline.request import read_project
 from mobilesdk.pipeline.toml_text import toml_key, toml_value
 from tests.conftest import LINEAR, STAND_INS
 

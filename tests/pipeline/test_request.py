@@ -5,7 +5,8 @@ import pytest
 
 from mobilesdk.bundle.manifest import read_manifest
 from mobilesdk.errors import InvalidContract, UsageError
-from mobilesdk.pipeline.request import name_of, read_contract, read_project
+from mobilesdk.pipeline.project import read_project
+from mobilesdk.pipeline.request import name_of, read_contract
 from tests.conftest import PLUGINS, STAND_INS
 
 
