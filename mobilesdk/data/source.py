@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobilesdk.core.contract import AudioInput, Contract
+from mobilesdk.core.contract import AudioInput, Contract, ImageInput
 from mobilesdk.data.arrays import open_npy, open_npz
 from mobilesdk.data.audio import open_audio
 from mobilesdk.data.folder import entries_below
@@ -53,11 +53,15 @@ def _open(path: Path, contract: Contract, tokenizer: str | None) -> Source:
 
 
 def _open_folder(path: Path, contract: Contract, tokenizer: str | None) -> Source:
+    """Open a folder by what the contract prepares; else by what it holds."""
+    preparation = contract.inputs[0].preparation
+    if isinstance(preparation, ImageInput):
+        return open_images(path, contract)
     suffixes = {file.suffix.lower() for file in entries_below(path)}
+    if isinstance(preparation, AudioInput) or ".wav" in suffixes:
+        return open_audio(path, contract)
     if ".txt" in suffixes:
         return open_texts(path, contract, _given(tokenizer, path))
-    if ".wav" in suffixes or isinstance(contract.inputs[0].preparation, AudioInput):
-        return open_audio(path, contract)
     return open_images(path, contract)
 
 

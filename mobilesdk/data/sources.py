@@ -90,7 +90,7 @@ class _Sources:
             whole = ".".join(parts[:count])
             spec = None if path is None else PathFinder.find_spec(whole, path)
             if spec is None and count == 1:
-                spec = importlib.util.find_spec(whole)  # by a finder of its own; imports nothing
+                spec = _spec_elsewhere(whole)
             if spec is None:
                 return None
             if spec.origin is not None and count < len(parts) and not _is_installed(spec.origin):
@@ -102,6 +102,14 @@ class _Sources:
     def _add_package(self, name: str, path: Path) -> None:
         if name not in self.files:
             self.add_file(name, path)
+
+
+def _spec_elsewhere(name: str) -> ModuleSpec | None:
+    """Find a module that another finder than that of the path knows; nothing is imported."""
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # ValueError: it runs, and nobody knows where it is from
+        return None
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from mobilesdk.data.functions import UserCode, parse_reference
 from mobilesdk.errors import StepFailed
 
 Arrays = Mapping[str, NDArray[Any]]
+_CODE = UserCode(StepFailed)
 
 
 def metric_gates(
@@ -42,8 +43,9 @@ def metric_gates(
     floats, own = (_as_given(arrays, contract) for arrays in (reference, artifact))
     gates: list[Gate] = []
     for metric in metrics:
-        figures = _value(metric, floats, labels), _value(metric, own, labels)
-        gates += _judge(metric, *figures, len(labels))
+        function = _function(metric)
+        reference_value = _value(metric, function, floats, labels)
+        gates += _judge(metric, reference_value, _value(metric, function, own, labels), len(labels))
     return tuple(gates)
 
 
@@ -94,14 +96,21 @@ def _as_given(arrays: Arrays, contract: Contract) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _value(metric: UserMetric, outputs: dict[str, NDArray[Any]], labels: NDArray[Any]) -> float:
+def _function(metric: UserMetric) -> Callable[..., Any]:
     parts = parse_reference(metric.function)
     if parts is None:
         raise StepFailed(f"{metric.function!r} names no function.")
-    code = UserCode(StepFailed)
-    function = code.function(*parts)
+    return _CODE.function(*parts)
+
+
+def _value(
+    metric: UserMetric,
+    function: Callable[..., Any],
+    outputs: dict[str, NDArray[Any]],
+    labels: NDArray[Any],
+) -> float:
     what = f"the metric {metric.name}, {metric.function},"
-    value = code.run(lambda: float(function(dict(outputs), labels)), what)
+    value = _CODE.run(lambda: float(function(dict(outputs), labels)), what)
     if not math.isfinite(value):
         raise StepFailed(
             f"The metric {metric.name}, {metric.function}, gave {value}, which is no figure.",
