@@ -100,6 +100,8 @@ class VariantFailure:
         message: What happened.
         hint: What to do now.
         exit_code: Of its error.
+        file: As of `Place`.
+        line: As of `Place`.
     """
 
     model: str
@@ -109,6 +111,13 @@ class VariantFailure:
     message: str
     hint: str
     exit_code: int
+    file: str = ""
+    line: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Where, and what happened."""
+        return f"{_where(Place(self.file, self.line))}{self.message}"
 
 
 class MobileSDKError(Exception):

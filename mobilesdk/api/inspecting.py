@@ -121,8 +121,9 @@ def inspect_profile(
 def _artifact(path: PathLike, target: str | None) -> Path:
     """Give the path of an artifact, or of that of a target in a bundle."""
     from mobilesdk.pipeline.inspection import artifact_for
+    from mobilesdk.pipeline.places import look_up
 
-    place = Path(path)
+    place = look_up(Path(path))
     if not place.exists():
         raise UsageError(f"{place} does not exist.", hint="give the path of an artifact.")
     return place if target is None else artifact_for(place, target)

@@ -49,11 +49,12 @@ def verify(
     """
     from mobilesdk.bundle.manifest import MANIFEST_NAME
     from mobilesdk.pipeline.foreign import verify_foreign
+    from mobilesdk.pipeline.places import look_up
     from mobilesdk.pipeline.request import single
     from mobilesdk.pipeline.verification import verify_bundle
 
     files = add_plugins(plugins)
-    place = Path(path)
+    place = look_up(Path(path))
     if (place / MANIFEST_NAME).exists():
         with opened_cache() as store, new_workers() as workers:
             return verify_bundle(place, store, workers, listener or ignore, files)

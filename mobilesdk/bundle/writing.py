@@ -6,11 +6,12 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mobilesdk.errors import OutputExists, WriteFailed
+from mobilesdk.units import format_bytes
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR})
@@ -46,6 +47,36 @@ def is_full(path: Path) -> bool:
     """Tell whether the file system of an existing path has next to no space left."""
     state = os.statvfs(path)
     return state.f_bavail * state.f_frsize < _LEAST_FREE_BYTES
+
+
+def require_space(needed_bytes: Mapping[Path, int]) -> None:
+    """Look whether file systems have the room for what will be written, before hours of work.
+
+    Args:
+        needed_bytes: Folder, which need not exist → what is written there. Folders on one file
+            system are added up.
+
+    Raises:
+        WriteFailed: One has not.
+    """
+    disks: dict[int, list[Path]] = {}
+    for folder in needed_bytes:
+        disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
+    for folders in disks.values():
+        needed = sum(needed_bytes[folder] for folder in folders)
+        free = shutil.disk_usage(_existing(folders[0])).free
+        if needed > free:
+            raise WriteFailed(
+                f"{' and '.join(map(str, folders))}: about {format_bytes(needed)} will be written "
+                f"there, and {format_bytes(free)} are free.",
+                hint="free some space, name another cache with XDG_CACHE_HOME, or build for fewer "
+                "targets at a time with --target.",
+            )
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def sync_tree(path: Path) -> None:

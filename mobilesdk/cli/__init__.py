@@ -6,6 +6,7 @@ Nothing but click is imported until a command runs, so ``--help`` costs nothing.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import signal
@@ -76,6 +77,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
     _handle_signals()
+    _print_anything()
     try:
         code = cli.main(args=arguments, prog_name="mobilesdk", standalone_mode=False)
     except MobileSDKError as error:
@@ -91,6 +93,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         traceback.print_exc()
         _leave(MobileSDKError(f"{type(error).__name__}: {error}", hint=_BUG), as_json=as_json)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_anything() -> None:
+    """Write what the locale has no letters for as escapes, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _handle_signals() -> None:
@@ -133,4 +142,4 @@ def _as_json(error: MobileSDKError) -> dict[str, Any]:
 
 def print_json(value: Any) -> None:
     """Print a value on stdout as JSON for machines."""
-    click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, sort_keys=True))  # ASCII: any locale can print it

@@ -59,7 +59,7 @@ def command(
             write_file(junit, error_xml(error))
         raise
     if junit is not None:
-        messages = {(f.model, f.target): f.message for f in result.failures}
+        messages = {(f.model, f.target): f.text for f in result.failures}
         write_file(junit, junit_xml(result.manifest, messages))
     code = release_code(
         result.exit_code, releasable=result.manifest.releasable, required=require_releasable

@@ -51,7 +51,9 @@ def check_place(path: Path | None, option: str) -> None:
     Raises:
         UsageError: It has none, or is a folder itself.
     """
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+    from mobilesdk.pipeline.places import look_up
+
+    if path is not None and (look_up(path).is_dir() or not path.parent.is_dir()):
         what = f"{path} is a folder" if path.is_dir() else f"There is no folder {path.parent}"
         raise UsageError(f"{what}.", hint=f"make the folder of {option}, or name another file.")
 

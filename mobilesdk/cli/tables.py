@@ -91,7 +91,7 @@ def print_result(result: BuildResult) -> None:
         table.add_row(*([failure.model] if many else []), failure.target, *cells)
     out.print(table)
     for failure in result.failures:
-        out.print(f"[red]{failure.model} for {failure.target}[/]: {escape(failure.message)}")
+        out.print(f"[red]{failure.model} for {failure.target}[/]: {escape(failure.text)}")
         if failure.hint:
             out.print(f"  Fix: {escape(failure.hint)}")
     _print_unreachable(out, result.unreachable)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.form import Trait
 from mobilesdk.core.frozen import Frozen
-from mobilesdk.core.scheme import WeightRole
+from mobilesdk.core.scheme import Request, WeightRole
 
 
 class ModelWeight(Frozen):
@@ -42,6 +43,15 @@ class ModelSummary(Frozen):
     weights: tuple[ModelWeight, ...]
     op_counts: dict[str, int]
     float_size_bytes: int
+
+    def size_bytes(self, request: Request) -> int:
+        """Give about the size of the model with its weights stored as requested."""
+        saved_bits = sum(
+            prod(weight.shape) * (32 - scheme.bits * (1 - scheme.sparsity))
+            for weight in self.weights
+            if (scheme := request.weights.get(weight.role)) is not None
+        )
+        return max(0, self.float_size_bytes - int(saved_bits / 8))
 
 
 class Model(Frozen):

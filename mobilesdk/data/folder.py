@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +23,13 @@ def files_of_set(folder: Path) -> Iterator[Path]:
     """Give the files of a set in the order of their paths; hidden ones are passed over.
 
     Raises:
-        InvalidDataset: A link leads nowhere or in a circle.
+        InvalidDataset: A link leads nowhere or in a circle, or a folder cannot be read.
     """
-    for path in entries_below(folder):
+    try:
+        entries = entries_below(folder)
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    for path in entries:
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.is_dir():
@@ -35,6 +41,29 @@ def files_of_set(folder: Path) -> Iterator[Path]:
                 f"{path} is a link that leads nowhere.", hint="mend the link, or remove it."
             )
         yield path
+
+
+def unreadable(path: Path, error: OSError) -> InvalidDataset:
+    """Make the error for a file or folder of a set that may not, or cannot, be read."""
+    place = Path(error.filename or path)
+    return InvalidDataset(
+        f"{place} cannot be read: {error.strerror or error}.",
+        hint="give yourself the right to read it (chmod u+r, for a folder u+rx), or remove it.",
+    )
+
+
+def check_readable(path: Path) -> None:
+    """Look whether all files of a set may be read, without reading them.
+
+    Raises:
+        InvalidDataset: One may not.
+    """
+    try:
+        for item in entries_below(path) if path.is_dir() else [path]:
+            if item.is_file() and not os.access(item, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(item))
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:

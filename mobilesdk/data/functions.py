@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mobilesdk.data.origin import place_of
 from mobilesdk.errors import MobileSDKError, suggest
 
 _REFERENCE = re.compile(r"(?P<source>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -115,7 +116,9 @@ class UserCode:
         tail = "\n".join(f"    {line}" for line in lines[-_TRACEBACK_LINES:])
         return self._error(
             f"{what} raised {type(error).__name__}:\n{tail}",
-            hint="make the function run on its own first: python -c 'import …; …()'.",
+            hint="make the function run on its own first: python -c 'import …; …()'. It has to run "
+            "without a standard input.",
+            place=place_of(error),
         )
 
 

@@ -55,8 +55,8 @@ def open_images(folder: Path, contract: Contract) -> ImageFolder:
     Where each image lies in a folder of its class, that is its label (`folder_labels`).
 
     Raises:
-        InvalidDataset: The model does not take one image and nothing else, or a link leads nowhere
-            or in a circle.
+        InvalidDataset: The model does not take one image and nothing else, a link leads nowhere or
+            in a circle, or a folder cannot be read.
     """
     if len(contract.inputs) != 1:
         names = ", ".join(each.name for each in contract.inputs)

@@ -75,6 +75,11 @@ class CoreMLOptions(ExportOptions):
         """Major version of iOS."""
         return int(self.deployment_target.removeprefix("iOS"))
 
+    @property
+    def lowest_os(self) -> str:
+        """Of iOS."""
+        return str(self.ios)
+
 
 class CoreMLExporter:
     """See the module."""

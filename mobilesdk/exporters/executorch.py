@@ -71,6 +71,11 @@ class ExecuTorchOptions(ExportOptions):
     deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS16"
     compute_precision: Literal["float16", "float32"] = "float16"
 
+    @property
+    def lowest_os(self) -> str | None:
+        """Of iOS, for ``coreml``."""
+        return self.deployment_target.removeprefix("iOS") if self.backend == "coreml" else None
+
 
 class ExecuTorchExporter:
     """Writes ``model.pte``."""

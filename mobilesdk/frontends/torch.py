@@ -55,6 +55,7 @@ class TorchFrontend:
             ConversionFailed: torch cannot export the module.
             ArtifactInvalid: Preparation changed what the model computes.
             FileRejected: The state file is a hostile archive.
+            WriteFailed: The disk has no room for it.
         """
         import torch
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from mobilesdk.bundle.writing import require_space
 from mobilesdk.core.contract import Contract, ModelSpec
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
@@ -15,7 +16,7 @@ from mobilesdk.core.step import StepContext
 from mobilesdk.graph.contracts import check_outputs, make_contract
 from mobilesdk.graph.fidelity import check_fidelity
 from mobilesdk.graph.flatten import Leaves
-from mobilesdk.graph.module import export_module
+from mobilesdk.graph.module import export_module, size_bytes
 from mobilesdk.graph.prepare import prepare
 from mobilesdk.graph.program import save_program
 from mobilesdk.graph.recorder import Recorder
@@ -43,7 +44,9 @@ def write_model(
         InvalidContract: The contract contradicts the model.
         ConversionFailed: torch cannot export the module.
         ArtifactInvalid: Preparation changed what the model computes.
+        WriteFailed: The disk has no room for the two programs.
     """
+    require_space({context.output: 2 * size_bytes(spec.module)})
     contract = make_contract(spec, inputs, outputs, given)
     inputs = inputs.renamed(each.name for each in contract.inputs)
 

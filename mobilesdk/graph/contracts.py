@@ -64,7 +64,7 @@ def check_outputs(program: torch.export.ExportedProgram, contract: Contract) -> 
         contract: Names of inputs and outputs.
 
     Raises:
-        InvalidModel: An output is an input, or the same value as an output before it.
+        InvalidModel: An output is an input, the same value as an output before it, or a constant.
     """
     nodes = {node.name: node for node in program.graph.nodes}
     signature = program.graph_signature
@@ -83,6 +83,20 @@ def check_outputs(program: torch.export.ExportedProgram, contract: Contract) -> 
                 hint=f"leave it out of what forward returns: the app has {known[node]} already.",
             )
         known[node] = f"the output {spec.name!r}"
+    _refuse_constants(program, contract)
+
+
+def _refuse_constants(program: torch.export.ExportedProgram, contract: Contract) -> None:
+    varying = set(program.graph_signature.user_inputs)
+    for node in program.graph.nodes:
+        if any(source.name in varying for source in node.all_input_nodes):
+            varying.add(node.name)
+    for value, spec in zip(program.graph_signature.user_outputs, contract.outputs, strict=True):
+        if value not in varying:
+            raise InvalidModel(
+                f"The output {spec.name!r} depends on no input: it is the same every time.",
+                hint="leave it out of what forward returns, and keep its value in the app.",
+            )
 
 
 def _from_factory(spec: ModelSpec, inputs: Leaves, outputs: Leaves) -> Contract:

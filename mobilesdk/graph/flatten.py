@@ -62,6 +62,7 @@ def input_leaves(module: torch.nn.Module, example_inputs: Iterable[Any]) -> Leav
                 f"The example input {name!r} is a {type(leaf).__name__}, not a tensor.",
                 hint="pass tensors only; fix other arguments in a wrapper module.",
             )
+        _check_leaf(f"The example input {name!r}", leaf)
     return Leaves(tuple(tensors), names, spec)
 
 
@@ -80,9 +81,47 @@ def output_leaves(outputs: Any) -> Leaves:
                 f"The output {name!r} is a {type(leaf).__name__}, not a tensor.",
                 hint="return tensors, or tuples, lists and dicts of tensors, from forward.",
             )
+        _check_leaf(f"The output {name!r}", leaf)
     if not kept:
         raise InvalidModel("The module gives no tensor.", hint="return tensors from forward.")
     return Leaves(tuple(leaf for _, leaf in kept), tuple(name for name, _ in kept), spec)
+
+
+def check_tensor(what: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor that is not plain numbers in the main memory.
+
+    Raises:
+        InvalidModel: It is sparse or quantized, or lies elsewhere.
+    """
+    if tensor.is_quantized:
+        raise InvalidModel(
+            f"{what} is quantized already.",
+            hint="return the float32 model; a profile quantizes it.",
+        )
+    if tensor.layout is not torch.strided:
+        raise InvalidModel(
+            f"{what} is a sparse tensor ({tensor.layout}).",
+            hint="give it dense (to_dense()); a profile makes the weights of an artifact sparse.",
+        )
+    if tensor.device.type == "meta":
+        raise InvalidModel(
+            f"{what} lies on meta: it has a shape and no values.",
+            hint="make the module on the CPU, and load its weights.",
+        )
+    if tensor.device.type != "cpu":
+        raise InvalidModel(
+            f"{what} lies on {tensor.device}.",
+            hint="return module.cpu(), and example inputs on the CPU.",
+        )
+
+
+def _check_leaf(what: str, leaf: torch.Tensor) -> None:
+    check_tensor(what, leaf)
+    if not leaf.numel():
+        raise InvalidModel(
+            f"{what} has the shape {list(leaf.shape)}: it holds no values.",
+            hint="give every axis a length of at least 1; runtimes have no empty tensors.",
+        )
 
 
 def export_flat(module: torch.nn.Module, inputs: Leaves) -> torch.export.ExportedProgram:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch.utils import _pytree as pytree
 
+from mobilesdk.data.origin import place_of
 from mobilesdk.errors import ConversionFailed, InvalidModel
-from mobilesdk.graph.flatten import Leaves, export_flat, output_leaves
+from mobilesdk.graph.flatten import Leaves, check_tensor, export_flat, output_leaves
 
 
 def checked_module(module: torch.nn.Module) -> torch.nn.Module:
     """Give the module without gradients.
 
     Raises:
-        InvalidModel: It is in training mode, has weights that are not float32, or holds weights
-            outside of the main memory.
+        InvalidModel: It is in training mode, or has weights that are not float32 or not finite,
+            that are sparse or quantized, or that lie outside of the main memory.
     """
     training = [name for name, each in module.named_modules() if each.training]
     if training:
@@ -24,18 +27,37 @@ def checked_module(module: torch.nn.Module) -> torch.nn.Module:
             "training went on.",
             hint="call module.eval() before returning it.",
         )
-    tensors = [*module.named_parameters(), *module.named_buffers()]
-    for name, tensor in tensors:
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        check_tensor(name, tensor)
+        if (tensor.is_floating_point() or tensor.is_complex()) and tensor.dtype != torch.float32:
             raise InvalidModel(
                 f"{name} is {str(tensor.dtype).removeprefix('torch.')}.",
-                hint="return the model in float32 (module.float()); compression starts from there.",
+                hint="return the model in float32 (module.float(), complex numbers as two tensors);"
+                " compression starts from there.",
             )
-        if tensor.device.type != "cpu":
-            raise InvalidModel(
-                f"{name} lies on {tensor.device}.", hint="return module.cpu() and examples on it."
-            )
+        _check_finite(name, tensor, may_be_infinite=not isinstance(tensor, torch.nn.Parameter))
     return module.requires_grad_(False)
+
+
+def _check_finite(name: str, tensor: torch.Tensor, *, may_be_infinite: bool) -> None:
+    """Refuse weights that are not finite; buffers may hold infinity, as masks do."""
+    if not tensor.is_floating_point():
+        return
+    bad = tensor.isnan() if may_be_infinite else ~tensor.isfinite()
+    count = int(bad.sum())
+    if count:
+        first = tensor[tuple(bad.nonzero()[0])].item()
+        place = ", ".join(str(int(index)) for index in bad.nonzero()[0])
+        raise InvalidModel(
+            f"{name} holds {count} of {tensor.numel()} value(s) that are NaN or infinite, the first"
+            f" ({first}) at [{place}].",
+            hint="load weights from before the training diverged; no scheme can store these.",
+        )
+
+
+def size_bytes(module: torch.nn.Module) -> int:
+    """Give the size of all parameters and buffers."""
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 def run_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
@@ -52,6 +74,7 @@ def run_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
         raise InvalidModel(
             f"The module does not run on its example inputs: {type(error).__name__}: {error}",
             hint="make module(*example_inputs) run first.",
+            place=place_of(error),
         ) from error
     return output_leaves(outputs)
 
@@ -67,8 +90,8 @@ def export_module(module: torch.nn.Module, inputs: Leaves) -> torch.export.Expor
     except Exception as error:
         raise ConversionFailed(
             f"torch.export cannot read the module: {type(error).__name__}: {_reason(error)}",
-            hint="write the part named above without Python values taken from tensors; "
-            "see https://docs.pytorch.org/docs/stable/export.html.",
+            hint=_cure(error),
+            place=place_of(error),
         ) from error
     changed = sorted(program.graph_signature.buffers_to_mutate.values())
     if changed:
@@ -80,8 +103,22 @@ def export_module(module: torch.nn.Module, inputs: Leaves) -> torch.export.Expor
 
 
 def _reason(error: Exception) -> str:
-    """Give the first paragraph of a message, and the user's own line if torch names one."""
-    text = str(error).strip()
-    first = text.split("\n\n")[0]
-    places = [line.strip() for line in text.splitlines() if line.strip().startswith('File "')]
-    return "\n".join([first, *places[-1:]])
+    """Give the first paragraph of a message."""
+    return str(error).strip().split("\n\n")[0]
+
+
+def _cure(error: Exception) -> str:
+    if re.search(r"data-dependent|DataDependent|GuardOn|item\(\)|_local_scalar_dense", _all(error)):
+        return (
+            "the line takes a decision or a size from the values of a tensor, which a file for "
+            "phones cannot: choose between values with torch.where, keep shapes fixed, or leave "
+            "that part to the app."
+        )
+    return (
+        "write the line without Python values taken from tensors; "
+        "see https://docs.pytorch.org/docs/stable/export.html."
+    )
+
+
+def _all(error: Exception) -> str:
+    return f"{type(error).__name__} {error}"

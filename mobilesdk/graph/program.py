@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from mobilesdk.errors import ArtifactInvalid, WriteFailed
+from mobilesdk.graph.origin import keep_places
 
 
 def load_program(path: Path) -> torch.export.ExportedProgram:
@@ -41,16 +42,16 @@ def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
     """Write a program; equal programs give equal bytes, wherever they were made.
 
     Args:
-        program: Changed in place: its nodes lose their stack traces, which hold paths of this
-            machine, and their histories, which hold addresses.
+        program: Changed in place: of the stack traces of its nodes, which hold paths of this
+            machine, the model's own line stays; their histories, which hold addresses, go.
         path: The ``.pt2`` file to write.
 
     Raises:
         WriteFailed: The file system refused.
     """
+    keep_places(program.graph.nodes)
     for node in program.graph.nodes:
-        for key in ("stack_trace", "from_node"):
-            node.meta.pop(key, None)
+        node.meta.pop("from_node", None)
     try:
         with path.open("wb") as file:
             torch.export.save(program, file)

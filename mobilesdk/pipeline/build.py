@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from mobilesdk.bundle.manifest import Manifest
+from mobilesdk.bundle.writing import require_space
 from mobilesdk.core.frozen import Frozen
 from mobilesdk.core.plan import Plan, Unreachable
 from mobilesdk.errors import (
     CheckFailed,
     MobileSDKError,
-    OutputExists,
     PlanRefused,
     Problem,
     ToolchainMissing,
+    UsageError,
     VariantFailure,
     WriteFailed,
 )
@@ -67,7 +68,12 @@ def make_plan(
 
 
 def _plan(
-    request: BuildRequest, before: Preflight, cache: Cache, workers: Workers, listener: Listener
+    request: BuildRequest,
+    before: Preflight,
+    cache: Cache,
+    workers: Workers,
+    listener: Listener,
+    output: Path | None = None,
 ) -> tuple[Plan, Graph, tuple[ReadModel, ...]]:
     reader = Reader(cache, workers, listener, request.plugins)
     models: list[ReadModel] = []
@@ -84,7 +90,23 @@ def _plan(
     schedule = Schedule(planner.graph.tasks, cache, workers, listener, request.plugins)
     for fault in set_faults(planner.graph, schedule, cache):
         before.note(fault)
-    return planner.plan(before), planner.graph, tuple(models)
+    plan = planner.plan(before)
+    try:
+        require_space(_written_bytes(planner.graph, cache, output))
+    except WriteFailed as error:
+        before.note(error)
+        plan = plan.model_copy(update={"problems": (*plan.problems, *error.problems)})
+    return plan, planner.graph, tuple(models)
+
+
+def _written_bytes(graph: Graph, cache: Cache, output: Path | None) -> dict[Path, int]:
+    """Give about how much a build will write, by folder."""
+    missing = [task for key, task in graph.tasks.items() if not cache.has(key)]
+    written = {cache.root: sum(task.size_bytes for task in missing)}
+    if output is not None:
+        exports = [graph.tasks[variant.export] for variant in graph.variants]
+        written[output] = sum(task.size_bytes for task in exports)
+    return written
 
 
 def _unread_plan(before: Preflight, unread: list[str]) -> Plan:
@@ -118,10 +140,10 @@ def run_build(
     before = preflight(request)
     try:
         check_output(output, overwrite=overwrite)
-    except (OutputExists, WriteFailed) as error:
+    except (UsageError, WriteFailed) as error:
         before.note(error)
     recorder = CostRecorder(listener)
-    plan, graph, models = _plan(request, before, cache, workers, recorder.listen)
+    plan, graph, models = _plan(request, before, cache, workers, recorder.listen, output)
     refuse(plan, before)
     wanted = [key for variant in graph.variants for key in variant.results]
     schedule = Schedule(graph.tasks, cache, workers, recorder.listen, request.plugins)
@@ -148,7 +170,7 @@ def refuse(plan: Plan, before: Preflight) -> None:
     """
     missing = [Problem(ToolchainMissing.code, *each) for each in plan.missing_tools.items()]
     problems = [*plan.problems, *missing]
-    if before.errors and len(problems) == 1:
+    if len(before.errors) == 1 and set(before.errors[0].problems) == set(problems):
         raise before.errors[0]
     if plan.problems:
         unread = f"{', '.join(plan.unread)} was not read yet: there may be more. "
@@ -185,6 +207,8 @@ def _failed_variants(assembler: Assembler, graph: Graph) -> tuple[VariantFailure
                 message=error.message,
                 hint=error.hint,
                 exit_code=error.exit_code,
+                file=error.place.file,
+                line=error.place.line,
             )
         )
     if len(found) < len(graph.variants):
@@ -199,6 +223,6 @@ def _sum_up(errors: list[MobileSDKError], failures: list[VariantFailure]) -> Mob
     if len({id(error) for error in errors}) == 1:
         return errors[0]
     worst = max(errors, key=lambda error: error.exit_code)
-    lines = [f"{f.model} for {f.target}, {f.step}: {f.message} ({f.hint})" for f in failures]
+    lines = [f"{f.model} for {f.target}, {f.step}: {f.text} ({f.hint})" for f in failures]
     message = "\n  - ".join(["No variant could be built:", *lines])
     return type(worst).restore(message, "each line says what to do.")

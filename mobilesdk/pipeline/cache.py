@@ -14,17 +14,29 @@ from pathlib import Path
 
 from mobilesdk.bundle.canonical import canonical_json, files_below, sha256_file, tree_size_bytes
 from mobilesdk.bundle.writing import sync_tree, write_errors, write_file
+from mobilesdk.errors import UsageError, WriteFailed
+from mobilesdk.pipeline.places import check_length
 
 _SEAL = "seal.json"
+_ANOTHER = "name a folder that you may write with XDG_CACHE_HOME."
 _ENTRIES_LOCK = "entries.lock"
 _CLOCK_STEP_S = 1.0  # by which times of files may lag behind each other
 _LOG_PART_BYTES = 4 << 20
 
 
 def default_root() -> Path:
-    """Give ``$XDG_CACHE_HOME/mobilesdk``, or ``~/.cache/mobilesdk``."""
+    """Give ``$XDG_CACHE_HOME/mobilesdk``, or ``~/.cache/mobilesdk``.
+
+    Raises:
+        UsageError: Neither the variable is set nor is there a home folder.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "mobilesdk"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "mobilesdk"
+    except RuntimeError as error:
+        raise UsageError(
+            "There is no home folder, so there is no place for the cache.", hint=_ANOTHER
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -83,9 +95,14 @@ class Cache:
     @contextmanager
     def _lock(self, name: str) -> Iterator[int]:
         """Open a file that processes lock; it lets go when the block ends."""
-        with write_errors(self.root):
+        check_length(self.root)
+        try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.root / name, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise WriteFailed(
+                f"The cache {self.root} cannot be used: {error.strerror}.", hint=_ANOTHER
+            ) from error
         try:
             yield lock
         finally:

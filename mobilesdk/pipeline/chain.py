@@ -159,6 +159,7 @@ class Chain:
             self._inputs(before, plugin.needs(config)),
             plugin.tools,
             title=method,
+            size_bytes=self._model.summary.float_size_bytes,
         )
 
     def _add_export(self, request: Request, before: str) -> str:
@@ -172,6 +173,7 @@ class Chain:
             self._inputs(before, plugin.needs(request)),
             plugin.tools,
             title=f"export {export.format}",
+            size_bytes=self._model.summary.size_bytes(request),
         )
 
     def _inputs(self, before: str, needs: Needs) -> dict[str, str]:
@@ -234,6 +236,7 @@ class Chain:
         *,
         title: str,
         content: Any = None,
+        size_bytes: int = 0,
     ) -> str:
         """Add a task under the key of all that its result depends on; give the key.
 
@@ -246,6 +249,7 @@ class Chain:
             tools: Toolchains whose versions matter.
             title: For people.
             content: What of the configuration the key is made from, if not all as it is.
+            size_bytes: About what it writes.
         """
         key = step_key(
             kind,
@@ -257,5 +261,5 @@ class Chain:
         )
         name = self._model.request.name
         return self._graph.add(
-            Task(key, kind, plugin, config, inputs, title, name, (self._target.id,))
+            Task(key, kind, plugin, config, inputs, title, name, (self._target.id,), size_bytes)
         )

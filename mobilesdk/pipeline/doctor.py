@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import tomllib
 from collections.abc import Iterable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
@@ -140,6 +142,16 @@ def _tools_of_extras() -> Iterator[Tool]:
                 yield Tool(distribution=requirement.name, extra=extra)
 
 
+def _shadow(tool: Tool) -> str | None:
+    """Give the file by which a folder of ``PYTHONPATH`` hides a toolchain; nothing is imported."""
+    folders = [Path(each).resolve() for each in os.environ.get("PYTHONPATH", "").split(":") if each]
+    found = PathFinder.find_spec(tool.distribution.replace("-", "_"), list(map(str, folders)))
+    if found is None or found.origin is None or version_of(tool.distribution) is None:
+        return None
+    installed = Path(str(importlib.metadata.distribution(tool.distribution).locate_file("")))
+    return None if installed.resolve() in folders else found.origin
+
+
 def require(tools: Iterable[Tool]) -> None:
     """Check that toolchains are there, at versions that are not known to break.
 
@@ -152,7 +164,7 @@ def require(tools: Iterable[Tool]) -> None:
 
 
 def tool_faults(tools: Iterable[Tool]) -> dict[str, str]:
-    """Give what is wrong with toolchains: all that are missing as one, then what is broken.
+    """Give what is wrong with toolchains: all missing as one, then what is hidden or broken.
 
     Returns:
         What is wrong → the line that mends it.
@@ -163,6 +175,10 @@ def tool_faults(tools: Iterable[Tool]) -> dict[str, str]:
     if missing:
         names_of_missing = ", ".join(tool.distribution for tool in missing)
         faults[f"Not installed: {names_of_missing}."] = install_line(missing)
+    for tool in wanted.values():
+        if file := _shadow(tool):
+            what = f"{file} stands in for {tool.distribution}: PYTHONPATH puts it before."
+            faults[what] = "rename the file, or take its folder out of PYTHONPATH."
     for rule in holding_rules():
         concerned = {Requirement(text).name for text in rule.when} & set(wanted)
         if rule.level == "broken" and concerned:

@@ -170,6 +170,7 @@ def _environment(job: Job) -> dict[str, str]:
         "MKL_NUM_THREADS": threads,
         "OMP_WAIT_POLICY": "passive",  # spinning threads of two workers starve each other
         "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",  # what steps and toolchains write must not depend on the locale
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilesdk.core.plan import Plan, PlannedStep, PlannedVariant, Unreachable
+from mobilesdk.data.folder import unreadable
 from mobilesdk.data.sources import source_digest
 from mobilesdk.errors import NO_PLACE, Place, PlanRefused, Problem, UsageError
 from mobilesdk.pipeline.cache import Cache
@@ -115,12 +116,19 @@ def add_preparation(graph: Graph, model: ReadModel, *, allow_small: bool) -> Non
     """Add the tasks that all variants of a model share: its sets and its float outputs.
 
     Sets that do not exist are left out.
+
+    Raises:
+        InvalidDataset: A set cannot be read.
     """
     request = model.request
     paths = {"calibration": request.calibration, "evaluation": request.evaluation}
     sets: dict[str, str] = {}
     for role, path in paths.items():
-        digest = None if path is None else set_digest(path)
+        try:
+            digest = None if path is None else set_digest(path)
+        except OSError as error:
+            what = f"{request.name}: the {role} set"
+            raise unreadable(Path(str(path)), error).about(what) from error
         if digest is not None:
             sets[role] = _add_set(graph, model, role, digest, allow_small=allow_small)
     graph.sets[request.name] = sets

@@ -10,9 +10,11 @@ from pathlib import Path
 from mobilesdk.bundle.manifest import MANIFEST_NAME
 from mobilesdk.core.form import Needs
 from mobilesdk.core.source import Reference
+from mobilesdk.data.folder import check_readable
 from mobilesdk.errors import (
     InvalidDataset,
     InvalidModel,
+    InvalidTarget,
     MobileSDKError,
     OutputExists,
     Problem,
@@ -22,6 +24,7 @@ from mobilesdk.errors import (
 )
 from mobilesdk.pipeline.doctor import tool_faults
 from mobilesdk.pipeline.keys import is_set
+from mobilesdk.pipeline.places import check_length
 from mobilesdk.pipeline.request import BuildRequest, ModelRequest, frontend_for
 from mobilesdk.plugins import Tool, compressor, exporter, frontend, runtime
 from mobilesdk.targets import (
@@ -33,6 +36,10 @@ from mobilesdk.targets import (
     priority_faults,
     refuse,
     shipped,
+)
+
+_SETS = (
+    "give a folder of images, .wav or .txt files, a .npz, .npy or .txt, or package.module:iterable."
 )
 
 
@@ -86,25 +93,26 @@ def preflight(request: BuildRequest) -> Preflight:
 
 
 def missing_sets(model: ModelRequest) -> list[InvalidDataset]:
-    """Give an error for each set of a model that does not exist, and for labels that do not."""
+    """Give an error for each set or file of labels that is not there or may not be read."""
+    found = []
     sets = {"calibration": model.calibration, "evaluation": model.evaluation}
-    missing = [
-        InvalidDataset(
-            f"{model.name}: the {role} set {path} does not exist.",
-            hint="give a folder of images, .wav or .txt files, a .npz, .npy or .txt, or "
-            "package.module:iterable.",
-        )
-        for role, path in sets.items()
-        if path is not None and not is_set(path)
-    ]
+    for role, path in sets.items():
+        what = f"{model.name}: the {role} set"
+        if path is not None and not is_set(path):
+            found.append(InvalidDataset(f"{what} {path} does not exist.", hint=_SETS))
+        elif path is not None and path.exists():
+            try:
+                check_readable(path)
+            except InvalidDataset as error:
+                found.append(error.about(what))
     if model.labels is not None and not model.labels.is_file():
-        missing.append(
+        found.append(
             InvalidDataset(
                 f"{model.name}: there is no file {model.labels} with labels.",
                 hint="give a .csv with lines name,label, or a .npy.",
             )
         )
-    return missing
+    return found
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
@@ -112,8 +120,10 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 
     Raises:
         OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
+        UsageError: Its path is too long, or may not be read.
         WriteFailed: No folder can be made there.
     """
+    check_length(output)
     if output.exists() and not overwrite:
         raise OutputExists(
             f"{output} exists.", hint="give --overwrite to replace it, or name another folder."
@@ -149,11 +159,20 @@ def _find_targets(request: BuildRequest, found: Preflight) -> None:
                 loaded.append((load_target(path), path))  # noqa: PERF401  partial on error
         except UsageError as error:
             found.note(error)
-    names = [target.id for target, _ in loaded]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        found.note(UsageError(f"Two targets are named {name!r}.", hint="rename one of them."))
-    for fault in priority_faults(loaded):
-        found.note(refuse([fault]))
+    files: dict[str, list[str]] = {}
+    for target, path in loaded:
+        files.setdefault(target.id, []).append(str(path))
+    for name, given in sorted(files.items()):
+        if len(given) > 1:
+            found.note(
+                InvalidTarget(
+                    f"Two targets are named {name!r}: {' and '.join(given)}.",
+                    hint="give one of them, or rename its file and its id.",
+                )
+            )
+    faults = priority_faults(loaded)
+    if faults:
+        found.note(refuse(faults))
     loaded.sort(key=lambda pair: (-pair[0].match.priority, pair[0].id))
     found.targets.extend((target, path.parent) for target, path in loaded)
     for target, beside in found.targets:

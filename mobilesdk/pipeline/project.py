@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Tag, ValidationError
+from pydantic import Discriminator, Tag
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.frozen import Frozen
@@ -21,16 +20,18 @@ from mobilesdk.pipeline.extras import (
     anchored_set,
     anchored_tokenizer,
 )
+from mobilesdk.pipeline.places import look_up
 from mobilesdk.pipeline.request import (
     MODEL_NAME,
     BuildRequest,
     ModelRequest,
-    faults,
     name_of,
     read_contract,
     single,
 )
 from mobilesdk.targets import Budget, load_targets
+from mobilesdk.targets.faults import listing, validate
+from mobilesdk.targets.files import placed, read_toml
 
 PROJECT_FILE = "mobilesdk.toml"
 
@@ -56,6 +57,10 @@ def read_request(
     """
     names = tuple(map(str, targets))
     others: tuple[str, ...] = ()
+    file = None if model is None else Reference.parse(model).path
+    for given in (*names, calibration, evaluation, contract, weights, file):
+        if given is not None:
+            look_up(Path(given))
     if model is None:
         if calibration or evaluation or contract or weights or trust_model or tokenizer:
             raise UsageError(
@@ -124,17 +129,16 @@ def read_project(path: Path) -> tuple[tuple[ModelRequest, ...], tuple[str, ...]]
     Raises:
         UsageError: It is missing, is no TOML, or does not hold to the schema.
     """
-    try:
-        project = _Project.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
+    if not path.is_file():
         raise UsageError(
-            f"No MODEL was given, and {path} cannot be read: {error.strerror}.",
+            f"No MODEL was given, and there is no file {path}.",
             hint="give a MODEL (file.py:function), or write the file: mobilesdk init MODEL.",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}") from error
-    except ValidationError as error:
-        raise UsageError(f"{path} does not hold to its schema:\n{faults(error)}") from error
+        )
+    document, lines, unreadable = read_toml(path)
+    project, problems = (None, []) if document is None else validate(_Project, document)
+    if project is None:
+        listed = [*unreadable, *placed(problems, path, lines)]
+        raise listing(listed, UsageError, hint="correct the lines above.")
     models = tuple(_request(model, path.parent) for model in project.models)
     given = [model.name for model in models]
     if len(set(given)) < len(given):

@@ -19,7 +19,8 @@ from mobilesdk.pipeline.extras import (
 from mobilesdk.plugins import Kind, frontend, names
 from mobilesdk.targets import Budget
 
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 100
+MODEL_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 _ACCEPTED = (
     "give package.module:factory or path/to/file.py:function; a state file (.pt, .safetensors) "
     "goes to --weights, beside the function that gives its module."
@@ -122,6 +123,12 @@ def name_of(reference: str) -> str:
         UsageError: The reference has no such part.
     """
     parsed = Reference.parse(reference)
+    if parsed.path is not None and parsed.function and not MODEL_NAME.fullmatch(parsed.stem):
+        raise UsageError(
+            f"The model would be named {parsed.stem!r} after its file, and names of models are at "
+            f"most {_LONGEST_NAME} letters of ASCII, digits, dots, hyphens and underscores.",
+            hint="rename the file, or give the model a name in mobilesdk.toml.",
+        )
     if not MODEL_NAME.fullmatch(parsed.stem) or (not parsed.function and reference.endswith(".py")):
         raise UsageError(f"{reference!r} is no model.", hint=_ACCEPTED)
     return parsed.stem
@@ -148,9 +155,14 @@ def read_contract(path: Path) -> Contract:
     try:
         return Contract.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise InvalidContract(f"{path} cannot be read: {error.strerror}.") from error
+        raise InvalidContract(
+            f"{path} cannot be read: {error.strerror}.", hint="check the path of --contract."
+        ) from error
     except ValidationError as error:
-        raise InvalidContract(f"{path} is no contract:\n{faults(error)}") from error
+        raise InvalidContract(
+            f"{path} is no contract:\n{faults(error)}",
+            hint="correct these keys; a manifest.json has a whole contract as an example.",
+        ) from error
 
 
 def faults(error: ValidationError) -> str:

@@ -20,6 +20,7 @@ class Task:
         title: For people, e.g. ``quantize_static``.
         model: Name of the model it belongs to.
         targets: Targets that need it.
+        size_bytes: About what it writes; 0 where that is little.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Task:
     title: str
     model: str
     targets: tuple[str, ...]
+    size_bytes: int = 0
 
     @property
     def sentence(self) -> str:

@@ -56,6 +56,11 @@ class ExportOptions(Frozen):
 
     takes_fallback: ClassVar[bool] = True
 
+    @property
+    def lowest_os(self) -> str | None:
+        """Lowest version of the operating system that loads the file; ``None`` if any does."""
+        return None
+
 
 class Plugin(Protocol):
     """What plug-ins of all kinds have in common."""

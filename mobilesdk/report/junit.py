@@ -43,7 +43,7 @@ def error_xml(error: MobileSDKError) -> bytes:
         for failure in error.failures:
             if failure.model == name:
                 case = _case(suite, name, failure.target, failure.step)
-                _outcome(case, "error", failure.code, f"{failure.message}\n{failure.hint}")
+                _outcome(case, "error", failure.code, f"{failure.text}\n{failure.hint}")
     if not error.failures:
         suite = SubElement(root, "testsuite", name="build")
         for number, problem in enumerate(error.problems, start=1):

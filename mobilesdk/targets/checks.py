@@ -37,6 +37,8 @@ def check_target(
     problems += _id_problems(document, stem)
     problems += _profile_problems(document, profiles)
     problems += _rule_problems(document)
+    if target is not None and not problems:
+        problems += _os_problems(target)
     return target, problems
 
 
@@ -153,6 +155,34 @@ def _rule_problems(document: Document) -> Iterator[Problem]:
                 yield Problem((*at, key), f"is not known on {platform}", f"only {ONLY_ON[key]} is")
         for low, high in _empty_ranges(rule):
             yield Problem((*at, low), f"is above {high}, so no phone can match")
+
+
+def _os_problems(target: Target) -> Iterator[Problem]:
+    """Find versions by which a phone would get a file that it cannot load."""
+    device, lowest = target.device, target.export.typed_options().lowest_os
+    if lowest is not None and _is_below(device.min_os, lowest):
+        yield Problem(
+            ("device", "min_os"),
+            f"{device.min_os} is below {lowest}, the first that loads what [export] asks for",
+            f'write "{lowest}", or ask for an older format in [export]',
+        )
+    if device.max_os is not None and _is_below(device.max_os, device.min_os):
+        yield Problem(("device", "max_os"), f"{device.max_os} is below min_os {device.min_os}")
+    for index, rule in enumerate(target.match.any):
+        if rule.os_min is not None and _is_below(rule.os_min, device.min_os):
+            yield Problem(
+                ("match", "any", index, "os_min"),
+                f"{rule.os_min} is below min_os of [device], so phones match that cannot load it",
+                f'write "{device.min_os}" or more',
+            )
+
+
+def _is_below(one: str, other: str) -> bool:
+    """Compare two versions; ``18`` and ``18.0`` are one."""
+    first, second = version_key(one), version_key(other)
+    length = max(len(first), len(second))
+    pad = (0,) * length
+    return (*first, *pad)[:length] < (*second, *pad)[:length]
 
 
 def _empty_ranges(rule: MatchRule) -> Iterator[tuple[str, str]]:

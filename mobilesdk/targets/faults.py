@@ -17,6 +17,7 @@ from mobilesdk.errors import InvalidTarget, suggest
 from mobilesdk.targets.lines import KeyPath
 
 Value = TypeVar("Value", bound=BaseModel)
+Refusal = TypeVar("Refusal", bound=errors.UsageError)
 
 
 class Fault(Frozen):
@@ -41,12 +42,11 @@ class Fault(Frozen):
         """Where it is, for sorting."""
         return self.path, self.line, self.key
 
-    @property
-    def problem(self) -> errors.Problem:
-        """The fault as one of the problems of a plan."""
+    def problem(self, code: str) -> errors.Problem:
+        """Give the fault as one of the problems of a plan."""
         what = f"{f'{self.key}: ' if self.key else ''}{self.message}."
         hint = self.hint and f"{self.hint.removesuffix('.')}."
-        return errors.Problem(InvalidTarget.code, what, hint, str(self.path), self.line)
+        return errors.Problem(code, what, hint, str(self.path), self.line)
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}: {f'{self.key}: ' if self.key else ''}"
@@ -63,13 +63,19 @@ class Problem:
 
 
 def refuse(faults: Sequence[Fault]) -> InvalidTarget:
-    """Make the error that lists every fault, in the order of files and lines."""
+    """Make the error for target and profile files; it lists every fault."""
+    hint = "correct the lines above; `mobilesdk targets --check FILE` checks again."
+    return listing(faults, InvalidTarget, hint=hint)
+
+
+def listing(faults: Sequence[Fault], kind: type[Refusal], *, hint: str) -> Refusal:
+    """Make an error that lists every fault, in the order of files and lines."""
     files = list(dict.fromkeys(str(fault.path) for fault in faults))
     ordered = sorted(faults, key=lambda fault: fault.place)
-    return InvalidTarget(
+    return kind(
         "\n  ".join([f"{', '.join(files)} has {len(faults)} fault(s):", *map(str, ordered)]),
-        hint="correct the lines above; `mobilesdk targets --check FILE` checks again.",
-        faults=[fault.problem for fault in ordered],
+        hint=hint,
+        faults=[fault.problem(kind.code) for fault in ordered],
     )
 
 

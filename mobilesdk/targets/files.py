@@ -167,23 +167,23 @@ def _profile_files(beside: Path | None) -> dict[str, Path]:
 
 
 def _target(path: Path) -> tuple[Target | None, list[Fault]]:
-    document, lines, faults = _read(path)
+    document, lines, faults = read_toml(path)
     if document is None:
         return None, faults
     target, problems = check_target(document, path.stem, _profile_files(path.parent))
-    return target, _placed(problems, path, lines)
+    return target, placed(problems, path, lines)
 
 
 def _profile(path: Path) -> tuple[Profile | None, list[Fault]]:
-    document, lines, faults = _read(path)
+    document, lines, faults = read_toml(path)
     if document is None:
         return None, faults
     profile, problems = check_profile(document)
-    return profile, _placed(problems, path, lines)
+    return profile, placed(problems, path, lines)
 
 
-def _read(path: Path) -> tuple[dict[str, Any] | None, dict[KeyPath, int], list[Fault]]:
-    """Parse a file; give its content and lines, or the fault that makes it unreadable."""
+def read_toml(path: Path) -> tuple[dict[str, Any] | None, dict[KeyPath, int], list[Fault]]:
+    """Parse a TOML file; give its content and lines, or the fault that makes it unreadable."""
     try:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
             return _unreadable(path, 1, f"larger than {_LARGEST_FILE_BYTES} bytes")
@@ -209,7 +209,8 @@ def _unreadable(
     return None, {}, [Fault(path=path, line=line, key="", message=message)]
 
 
-def _placed(problems: list[Problem], path: Path, lines: dict[KeyPath, int]) -> list[Fault]:
+def placed(problems: list[Problem], path: Path, lines: dict[KeyPath, int]) -> list[Fault]:
+    """Give each problem its line, in the order of the lines."""
     faults = [
         Fault(
             path=path,

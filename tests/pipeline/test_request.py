@@ -36,11 +36,14 @@ def test_paths_of_a_project_are_relative_to_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("modles = []\n", "modles"),
-        ('[[models]]\nmodel = "a.py:b"\ncalibrate = "x"\n', r"models\.0\.calibrate"),
+        ("modles = []\n", "toml:2: modles: unknown key; did you mean 'models'"),
+        (
+            '[[models]]\nmodel = "a.py:b"\ncalibrate = "x"\n',
+            r"toml:4: models\[0\]\.calibrate",
+        ),
         ('[[models]]\nmodel = "a.py:b"\n[[models]]\nmodel = "b/a.py:c"\n', "two models one name"),
         ('[[models]]\nmodel = "a.py:b"\nname = "../up"\n', "cannot name a model"),
-        ("[[models]\n", "no TOML"),
+        ("[[models]\n", "toml:2: not TOML"),
         ('[[models]]\nmodel = "a.py"\n', "is no model"),
     ],
 )

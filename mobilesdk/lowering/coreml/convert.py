@@ -18,6 +18,8 @@ import torch
 from mobilesdk.core.contract import Contract
 from mobilesdk.coreml.infinities import takes_infinity
 from mobilesdk.errors import ConversionFailed, StepFailed
+from mobilesdk.graph.origin import place_of_node
+from mobilesdk.graph.refusal import refused
 
 # coremltools imports each of these when it is there, and needs none.
 _CLASHING = ("tensorflow",)  # beside triton it ends the process with a segmentation fault
@@ -49,6 +51,7 @@ _HINTS = (
     (r"index_copy", "write the cache with torch.where(position == index, new, cache)."),
     (r"Unsupported fx node|not implemented|not been implemented", "replace the op by others."),
 )
+_HINT = "write the part that the message names with other ops; a smaller model tells which it is."
 
 
 def import_coremltools(*, beside_executorch: bool = False) -> Any:
@@ -122,11 +125,13 @@ def refuse_silent_faults(program: torch.export.ExportedProgram) -> None:
             raise ConversionFailed(
                 f"{node.name}: coremltools drops antialias=True when it resizes.",
                 hint="resize without antialias inside the model, or before it.",
+                place=place_of_node(node),
             )
         if node.target is _aten.gelu.default and _approximation(node) != "none":
             raise ConversionFailed(
                 f"{node.name}: coremltools replaces gelu(approximate='tanh') by the exact one.",
                 hint="use nn.GELU() if the exact one is meant, or write the formula out.",
+                place=place_of_node(node),
             )
 
 
@@ -211,7 +216,8 @@ def _convert(ct: Any, source: Any, **options: Any) -> Any:
     ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         hints = (hint for pattern, hint in _HINTS if re.search(pattern, reason))
-        raise ConversionFailed(f"coremltools: {reason}", hint=next(hints, "")) from error
+        program = source if isinstance(source, torch.export.ExportedProgram) else None
+        raise refused(program, f"coremltools: {reason}", hint=next(hints, _HINT)) from error
 
 
 def _refuse_infinite(mil: Any, compute_precision: str) -> None:

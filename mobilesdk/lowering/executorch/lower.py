@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from mobilesdk.errors import ConversionFailed, MobileSDKError
+from mobilesdk.graph.refusal import refused
 
 _OP_NAME = re.compile(r"\b(?:aten|quantized_decomposed|torchvision)[.:]+\w+(?:\.\w+)?")
 _HINTS = {
@@ -45,7 +46,7 @@ def lower(program: torch.export.ExportedProgram, partitioners: list[Any]) -> Any
     """
     from executorch.exir import to_edge_transform_and_lower
 
-    with quiet("ExecuTorch"):
+    with quiet("ExecuTorch", program):
         return to_edge_transform_and_lower(
             program, transform_passes=[_number_ops], partitioner=partitioners
         )
@@ -70,7 +71,7 @@ def serialize(edge: Any) -> bytes:
     Raises:
         ConversionFailed: The converter refused the program.
     """
-    with quiet("ExecuTorch"):
+    with quiet("ExecuTorch", edge.exported_program()):
         return bytes(edge.to_executorch().buffer)
 
 
@@ -90,14 +91,16 @@ def replace_payloads(edge: Any, backend: str, rewrite: Callable[[bytes], bytes])
 
 
 @contextmanager
-def quiet(converter: str) -> Iterator[None]:
+def quiet(converter: str, program: torch.export.ExportedProgram | None = None) -> Iterator[None]:
     """Hold back what a converter logs, warns and prints, and turn what it raises into our error.
 
     Args:
         converter: What runs inside, for the message.
+        program: What it converts.
 
     Raises:
-        ConversionFailed: Something inside raised; names the op where the converter says it.
+        ConversionFailed: Something inside raised; names the op where the converter says it, and
+            the lines of the model that call it.
     """
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -112,18 +115,21 @@ def quiet(converter: str) -> Iterator[None]:
     except MobileSDKError:
         raise
     except Exception as error:  # converters raise whatever they like, some a bare Exception
-        raise _explained(converter, error) from error
+        raise _explained(converter, program, error) from error
     finally:
         logging.disable(level)
 
 
-def _explained(converter: str, error: Exception) -> ConversionFailed:
+def _explained(
+    converter: str, program: torch.export.ExportedProgram | None, error: Exception
+) -> ConversionFailed:
     text = str(error).strip()
     named = _OP_NAME.search(text)
     first_line = text.splitlines()[0] if text else type(error).__name__
     where = f" at {named.group()}" if named else ""
     hint = next((advice for word, advice in _HINTS.items() if word in text.lower()), "")
-    return ConversionFailed(
+    return refused(
+        program,
         f"{converter} refused the model{where}: {first_line}",
         hint=hint or "rewrite the op named here, or give this target another backend.",
     )

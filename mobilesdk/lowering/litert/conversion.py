@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mobilesdk.errors import ConversionFailed
 from mobilesdk.graph.program import graph_module
+from mobilesdk.graph.refusal import refused
 from mobilesdk.lowering.litert.interpreter import ObservedInterpreter
 from mobilesdk.lowering.litert.rewrites import rewrite_for_litert
 
@@ -36,7 +37,7 @@ def convert_to_litert(
     """
     torch.set_num_threads(threads)
     examples = tuple(program.example_inputs[0])
-    content = _convert(rewrite_for_litert(program), examples)
+    content = _convert(program, examples)
     inputs = examples if sample is None else tuple(torch.from_numpy(value) for value in sample)
     with torch.no_grad():
         expected = graph_module(program)(*inputs)
@@ -45,14 +46,16 @@ def convert_to_litert(
     return content
 
 
-def _convert(module: torch.fx.GraphModule, examples: tuple[Any, ...]) -> bytes:
+def _convert(program: torch.export.ExportedProgram, examples: tuple[Any, ...]) -> bytes:
     import litert_torch
 
+    module = rewrite_for_litert(program)
     try:
         return bytes(litert_torch.convert(module, examples).model_content())
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConversionFailed(
+        raise refused(
+            program,
             f"litert-torch cannot convert the model: {lines[0]}",
             hint="the message names the op; write the model with ops that LiteRT has.",
         ) from error
