@@ -6,27 +6,16 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 
 from mobilesdk import plugins
 from mobilesdk.plugins import Kind, names
+from tests.toolchains import TOOLCHAINS
 
-TOOLCHAINS = (
-    "torch",
-    "torchao",
-    "torchvision",
-    "triton",
-    "tensorflow",
-    "keras",
-    "jax",
-    "coremltools",
-    "executorch",
-    "litert_torch",
-    "ai_edge_litert",
-    "ai_edge_quantizer",
-)
-HEAVY = (*TOOLCHAINS, "numpy", "pydantic", "rich", "PIL", "safetensors")
+BLOCKED = (*TOOLCHAINS, "torchvision", "triton", "jax")
+HEAVY = (*BLOCKED, "numpy", "pydantic", "rich", "PIL", "safetensors")
 HEADINGS = ("What it does", "When to use", "Cost", "Limits", "References")
 PLUGINS = [(kind.value, name) for kind in Kind for name in names(kind)]
 
@@ -35,7 +24,7 @@ import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {TOOLCHAINS!r}:
+        if name.partition(".")[0] in {BLOCKED!r}:
             raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
 
 sys.meta_path.insert(0, Blocker())
@@ -119,6 +108,15 @@ def test_a_plug_in_imports_without_its_toolchain(
     without_toolchains: dict[str, str], kind: str, name: str
 ) -> None:
     assert without_toolchains[f"{kind}/{name}"] == ""
+
+
+def test_every_tool_of_a_plug_in_is_among_the_toolchains() -> None:
+    found = packages_distributions()
+    known = {distribution for module in TOOLCHAINS for distribution in found.get(module, ())}
+    loaders = ((getattr(plugins, kind.removesuffix("s")), name) for kind, name in PLUGINS)
+    tools = {tool.distribution for load, name in loaders for tool in load(name).tools}
+    assert tools
+    assert tools - known == set()
 
 
 def test_no_toolchain_can_be_imported_there() -> None:

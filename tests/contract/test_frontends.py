@@ -14,6 +14,7 @@ from mobilesdk.core.source import ModelSource
 from mobilesdk.core.step import StepContext
 from mobilesdk.plugins import discovery
 from mobilesdk.plugins.contract import Frontend
+from tests.toolchains import TOOLCHAINS
 
 NAMES = discovery.names(discovery.Kind.FRONTENDS)
 WRITTEN = {
@@ -23,7 +24,6 @@ WRITTEN = {
     "program.pt2",
     "summary.json",
 }
-TOOLCHAINS = ["torch", "tensorflow", "keras", "coremltools", "executorch", "litert_torch"]
 MODELS = {
     "torch": """
 import torch

@@ -13,10 +13,10 @@ import pytest
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.errors import FileRejected
 from mobilesdk.plugins import PLUGIN_API, ExecutedBy, Runtime, discovery
+from tests.toolchains import TOOLCHAINS
 
 RUNTIMES = discovery.names(discovery.Kind.RUNTIMES)
 HEADINGS = ("What it does", "When to use", "Cost", "Limits", "References")
-TOOLCHAINS = ("torch", "tensorflow", "coremltools", "executorch", "litert_torch", "ai_edge_litert")
 NOTHING = ArtifactInfo(format="none", size_bytes=0, inputs=(), outputs=(), weights=(), ops=())
 
 pytestmark = pytest.mark.parametrize("name", RUNTIMES)

@@ -4,6 +4,7 @@ import pytest
 
 import mobilesdk
 from mobilesdk.pipeline.launch import Workers
+from mobilesdk.plugins import Kind, exporter, names
 from tests.conftest import PLUGINS
 
 FRESH = "def build():\n    raise AssertionError('this model was read')\n"
@@ -107,7 +108,8 @@ def test_all_toolchains_that_are_missing_are_told_in_one_line(build, fresh, monk
     from mobilesdk.pipeline import doctor
 
     monkeypatch.setattr(doctor, "version_of", lambda name: None)
-    told = "pip install 'mobilesdk[coreml,executorch,litert]'"
+    extras = {tool.extra for name in names(Kind.EXPORTERS) for tool in exporter(name).tools}
+    told = f"pip install 'mobilesdk[{','.join(sorted(extras))}]'"
     result = build(model=fresh)  # for the shipped targets
     assert result.code == 3
     assert f"Fix: {told}\n" in result.err
