@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.errors import FileRejected
+from mobilesdk.numerics import packing
 
 
 class ElementType(StrEnum):
@@ -99,7 +100,7 @@ def element_type(number: int) -> ElementType:
 
 def packed_size(element: ElementType, count: int) -> int:
     """Give the bytes that ``count`` elements take when packed."""
-    return (count * element.bits + 7) // 8
+    return packing.packed_size(count, element.bits)
 
 
 def unpack(data: bytes | memoryview, element: ElementType, count: int) -> NDArray[Any]:
@@ -125,36 +126,4 @@ def unpack(data: bytes | memoryview, element: ElementType, count: int) -> NDArra
     used = count * element.bits % 8
     if used and octets[-1] >> used:
         raise FileRejected(f"{element}: the unused bits after the last element are not 0.")
-    values = _split(octets, element.bits)[:count]
-    if element.is_signed:
-        half = 1 << (element.bits - 1)
-        return ((values.astype(np.int8) ^ half) - half).astype(np.int8)
-    return values
-
-
-def _split(octets: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Split bytes into elements of 1, 2, 3, 4 or 6 bits; gives at least all whole elements."""
-    mask = np.uint8((1 << bits) - 1)
-    if 8 % bits == 0:
-        shifts = np.arange(0, 8, bits, dtype=np.uint8)
-        return ((octets[:, None] >> shifts) & mask).ravel()
-    padded = np.zeros(-(-octets.size // 3) * 3, np.uint8)
-    padded[: octets.size] = octets
-    triples = padded.reshape(-1, 3).astype(np.uint32)
-    words = triples[:, 0] | triples[:, 1] << 8 | triples[:, 2] << 16
-    word_shifts = np.arange(0, 24, bits, dtype=np.uint32)
-    return ((words[:, None] >> word_shifts) & mask).astype(np.uint8).ravel()
-
-
-def pack(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    """Pack unsigned elements, lowest bits first: the inverse of `unpack`.
-
-    Args:
-        values: Any shape; each element in ``0 … 2^bits - 1``.
-        bits: 1 … 8.
-
-    Returns:
-        Shape [ceil(size * bits / 8)].
-    """
-    planes = np.unpackbits(values.astype(np.uint8).reshape(-1, 1), axis=1, bitorder="little")
-    return np.packbits(planes[:, :bits].ravel(), bitorder="little")
+    return packing.unpack(data, count, element.bits, is_signed=element.is_signed)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.scheme import WeightScheme
-from mobilesdk.coreml.dtypes import pack
 from mobilesdk.coreml.limits import limit
 from mobilesdk.errors import CompressionIncomplete
+from mobilesdk.numerics.packing import pack
 
 GRID_TOLERANCE = 0.01  # share of a step; float32 arithmetic errs by less than 1e-4 at 8 bits
 

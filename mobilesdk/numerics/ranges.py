@@ -24,6 +24,8 @@ PERCENTILE = 99.999
 AVERAGING_CONSTANT = 0.1
 """Share that each sample's extremes have in the moving average."""
 
+_SMALLEST_HALF = 2.0**-24  # scales are float16
+
 
 class RangeObserver:
     """Collect the range of a tensor over a calibration set.
@@ -146,3 +148,20 @@ class _Averages:
             for average, extreme in zip(self._average, self._extremes, strict=True)
         )
         return low, high
+
+
+def grid_without_zero_point(low: float, high: float) -> tuple[float, str]:
+    """Give the scale and the type of the 8-bit grid for a range; its zero point is always 0.
+
+    Apple's integer kernels are fastest without zero points. A range that starts at zero has all 256
+    levels in ``uint8``, one around zero has them in ``int8``.
+
+    Args:
+        low: Lower end of the range.
+        high: Upper end of the range.
+    """
+    if low >= 0:
+        scale, element = high / 255, "uint8"
+    else:
+        scale, element = max(high / 127, -low / 128), "int8"
+    return (max(scale, _SMALLEST_HALF) if scale else 1.0), element

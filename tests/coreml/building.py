@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilesdk.coreml.dtypes import pack
 from mobilesdk.coreml.wire import write_bytes, write_varint
+from mobilesdk.numerics.packing import pack
 
 NUMBERS = {"float16": 10, "float32": 11, "int8": 21, "int32": 23, "int4": 25, "uint8": 31}
 NUMBERS |= {"uint32": 33, "uint4": 35, "uint2": 36, "uint1": 37, "uint6": 38, "uint3": 39}

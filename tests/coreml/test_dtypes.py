@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mobilesdk.coreml.dtypes import ElementType, element_type, pack, packed_size, unpack
+from mobilesdk.coreml.dtypes import ElementType, element_type, packed_size, unpack
 from mobilesdk.errors import FileRejected
+from mobilesdk.numerics.packing import pack
 
 WIDTHS = st.sampled_from([1, 2, 3, 4, 6, 8])
 

@@ -18,8 +18,8 @@ from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.ledger import Expectation
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Operation
-from mobilesdk.lowering.coreml.integers import grid
 from mobilesdk.numerics.metrics import sqnr_db
+from mobilesdk.numerics.ranges import grid_without_zero_point
 from mobilesdk.plugins import runtime
 from mobilesdk.verify.ledger import build_ledger
 
@@ -241,7 +241,7 @@ def test_a_grid_holds_zero_and_every_value_of_its_range_to_half_a_step(
     one: float, other: float, place: float
 ) -> None:
     low, high = min(one, other), max(one, other)
-    scale, element = grid(low, high)
+    scale, element = grid_without_zero_point(low, high)
     smallest, largest = (0, 255) if element == "uint8" else (-128, 127)
     value = max(low, 0) * (1 - place) + high * place if low >= 0 else low + place * (high - low)
     code = np.clip(np.rint(value / scale), smallest, largest)
@@ -263,4 +263,4 @@ def test_a_grid_holds_zero_and_every_value_of_its_range_to_half_a_step(
 def test_a_grid_uses_all_levels_that_a_zero_point_of_zero_leaves(
     low: float, high: float, scale: float, element: str
 ) -> None:
-    assert grid(low, high) == (pytest.approx(scale), element)
+    assert grid_without_zero_point(low, high) == (pytest.approx(scale), element)

@@ -15,10 +15,10 @@ import numpy as np
 
 from mobilesdk.coreml.integer_ops import FUSED_ACTIVATIONS, TAKEN
 from mobilesdk.lowering.coreml.editing import without_source
+from mobilesdk.numerics.ranges import grid_without_zero_point
 
 _CLAMPS = frozenset({"clip"})  # never fused, but rounding before one spends levels on what it cuts
 _WEIGHTED = frozenset({"conv", "linear"})
-_SMALLEST_SCALE = 2.0**-24  # of float16
 _NO_INTEGERS = "Core ML has 8-bit activations for convolutions, matrix products, sums and pools"
 _NESTED = "it is inside a branch or a loop"
 _TYPE_CONVERSION = "converts between types"
@@ -89,23 +89,6 @@ def insert_rounding(
             for user in users:
                 if value in region.outputs or user in region.ops:
                     _give(user, value, rounded)
-
-
-def grid(low: float, high: float) -> tuple[float, str]:
-    """Give the scale and the type of the 8-bit grid for a range; its zero point is always 0.
-
-    Core ML is fastest without zero points. A range that starts at zero has all 256 levels in
-    ``uint8``, one around zero has them in ``int8``.
-
-    Args:
-        low: Lower end of the range.
-        high: Upper end of the range.
-    """
-    if low >= 0:
-        scale, element = high / 255, "uint8"
-    else:
-        scale, element = max(high / 127, -low / 128), "int8"
-    return (max(scale, _SMALLEST_SCALE) if scale else 1.0), element
 
 
 def _float_reason(op: Any, int8_weights: Collection[str]) -> str:
@@ -195,7 +178,7 @@ def _moved(op: Any) -> Iterator[Any]:
 def _round(block: Any, value: Any, low: float, high: float) -> Any:
     from coremltools.converters.mil.mil import Builder, types
 
-    scale, element = grid(low, high)
+    scale, element = grid_without_zero_point(low, high)
     typed = np.float16(scale) if value.dtype == types.fp16 else np.float32(scale)
     before = _following(block, value)
     whole = Builder.quantize(
