@@ -89,6 +89,7 @@ def test_its_extras_pin_the_toolchains(wheel):
         (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
         metadata = archive.read(name).decode()
     for line in (
+        "Requires-Dist: coreai-torch==0.4.3; extra == 'coreai'",
         "Requires-Dist: coremltools==9.0; extra == 'coreml'",
         "Requires-Dist: executorch==1.5.1; extra == 'executorch'",
         "Requires-Dist: litert-torch==0.10.0; extra == 'litert'",

@@ -21,6 +21,8 @@ TIERS = {
     "android-xnnpack-litert",
     "apple-ane",
     "apple-ane-high",
+    "apple-coreai",
+    "apple-coreai-high",
     "apple-legacy",
     "ios-executorch",
 }
