@@ -15,40 +15,18 @@ import numpy as np
 import torch
 
 from benchmarks.parity.reference import Outputs
+from mobilesdk.lowering.coreai.convert import drop_restrides, import_coreai_torch
 
 
 def write(program: torch.export.ExportedProgram, path: Path) -> Any:
     """Convert an exported program; give the asset."""
-    import coreai_torch
-
+    coreai_torch = import_coreai_torch()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the converter, about the build of torch
         decomposed = program.run_decompositions(coreai_torch.get_decomp_table())
-        _drop_restrides(decomposed)
+        drop_restrides(decomposed)
         converted = coreai_torch.TorchConverter().add_exported_program(decomposed).to_coreai()
     return converted.save_asset(path)
-
-
-def _drop_restrides(program: torch.export.ExportedProgram) -> None:
-    """Remove ``as_strided`` that only states the strides of axes of size 1 anew.
-
-    torch decomposes the global average pool of a channels-last tensor into one, and the converter
-    has no lowering for it.
-    """
-    graph = program.graph
-    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.as_strided.default):
-        source = node.args[0]
-        before, after = source.meta["val"], node.meta["val"]
-        if before.shape == after.shape and _strides(before) == _strides(after):
-            node.replace_all_uses_with(source)
-            graph.erase_node(node)
-    program.graph_module.recompile()
-
-
-def _strides(tensor: torch.Tensor) -> list[int]:
-    """Give the strides of the axes that have more than one element."""
-    pairs = zip(tensor.shape, tensor.stride(), strict=True)
-    return [stride for size, stride in pairs if size > 1]
 
 
 def predict(asset: Any, samples: Outputs) -> Outputs:

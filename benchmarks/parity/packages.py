@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,22 @@ Write = Callable[[str, str, Path], None]
 """Writes a package of a target and a precision."""
 
 
-def write(case: Case, folder: Path) -> dict[str, str]:
-    """Write ``<target>-<precision>.mlpackage`` for all; give what failed, by that name."""
+def write(case: Case, folder: Path, wanted: Sequence[str] = ()) -> dict[str, str]:
+    """Write ``<target>-<precision>.mlpackage``; give what failed, by that name.
+
+    Args:
+        case: The network.
+        folder: Where to write.
+        wanted: Names of packages; all if there are none.
+    """
+    wanted = wanted or tuple(names())
     module, samples = case.build()
     faults = {}
     try:
         make = _ROUTES[case.route](module.requires_grad_(False), samples)
     except MobileSDKError as error:
-        return dict.fromkeys(names(), _reason(error))
-    for name in names():
+        return dict.fromkeys(wanted, _reason(error))
+    for name in wanted:
         target, precision = name.split("-")
         path = folder / f"{name}.mlpackage"
         shutil.rmtree(path, ignore_errors=True)  # of an earlier run

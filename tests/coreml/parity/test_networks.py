@@ -20,6 +20,8 @@ from benchmarks.parity.reference import load_samples
 pytestmark = pytest.mark.slow
 
 NETWORKS = ("detector", "detector_nms", "decoder")
+ARCHITECTURES = ("unet", "detector", "lstm", "gru", "decoder", "mobilenetv3_large_100")
+PACKAGE = "iOS18-float32"
 LIMITS_DB = {"float32": FLOAT32_DB, "float16": FLOAT16_DB}
 
 
@@ -74,9 +76,26 @@ def test_a_state_that_is_forgotten_is_seen(folder: Path) -> None:
     assert not judge(distance(expected, alone), FLOAT32_DB, FLOAT32_DB)
 
 
-def test_apples_runtime_gives_the_same(folder: Path) -> None:
-    run_apart("-m", "benchmarks.parity", "--stage", "coreai", str(folder), "detector")
-    found = recorded(folder, "detector", "coreai")
-    floor = recorded(folder, "detector", "reference")["float32_floor"]
+@pytest.fixture(scope="module")
+def apple(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("apple")
+    run_apart("-m", "tests.coreml.parity.convert_worker", str(made), *ARCHITECTURES, PACKAGE)
+    run_apart("-m", "tests.coreml.parity.apple_worker", str(made), *ARCHITECTURES)
+    return made
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_apples_runtime_gives_the_same(apple: Path, name: str) -> None:
+    """The float32 package here, and the ``.aimodel`` of the same module in Apple's own code."""
+    found = recorded(apple, name, "coreai")
+    floor = recorded(apple, name, "reference")["float32_floor"]
     assert judge(found["torch"], FLOAT32_DB, floor["db"])
     assert judge(found["executor"], FLOAT32_DB, floor["db"])
+
+
+def test_another_input_is_not_the_same_to_apples_runtime(apple: Path) -> None:
+    """The limit tells a run apart from that of the samples in another order."""
+    place = apple / ARCHITECTURES[0]
+    samples, expected = (load_samples(place / f"{name}.npz") for name in ("samples", "expected"))
+    found = execution.predict(place / f"{PACKAGE}.mlpackage", samples[::-1])
+    assert not judge(distance(expected, found), FLOAT32_DB, FLOAT32_DB)
