@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -50,7 +51,12 @@ APPLE_FAULT = "rdar://"
 # They hold the converter to 0.01 s, and run nothing.
 TIMED = ("test_efficient_type_inference",)
 
+# What cases leave behind is left out of garbage collection too, now and then: after some thousand
+# cases, nearly all of the time went into looking at it again.
+CASES_PER_FREEZE = 50
+
 ran_ops: set[str] = set()
+cases = itertools.count(1)
 
 
 @dataclass
@@ -169,12 +175,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave all that is loaded out of garbage collection, which each conversion asks for."""
+    _freeze()
+
+
+def _freeze() -> None:
     gc.collect()
     gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Draw the same numbers for a case whichever cases ran before it."""
+    if next(cases) % CASES_PER_FREEZE == 0:
+        _freeze()
     running.excused = item.get_closest_marker("xfail") is not None
     running.predicted = running.unattainable = False
     seed = int(_digest(item)[:8], 16)
