@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# coremltools beside TensorFlow and triton ends in a segmentation fault.
+# coremltools beside TensorFlow and triton ends in a segmentation fault. It collects garbage after
+# each conversion: what is imported is left out of that.
 _START = (
-    "import runpy, sys; sys.modules['tensorflow'] = None; "
+    "import gc, runpy, sys; sys.modules['tensorflow'] = None; import coremltools; gc.freeze(); "
     "runpy.run_path(sys.argv[1], run_name='__main__')"
 )
 

@@ -5,6 +5,7 @@ Usage: ``python coreml_worker.py FOLDER DATE SCENARIO...``
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import warnings
@@ -186,6 +187,7 @@ def main(root: Path, today: str, names: list[str]) -> None:
     warnings.simplefilter("ignore")
     plugin = exporter("coreml")
     import_coremltools()
+    gc.freeze()  # coremltools collects garbage after each conversion
     from coremltools.converters import _converters_entry
 
     _converters_entry.date = type("Today", (), {"today": lambda: date.fromisoformat(today)})

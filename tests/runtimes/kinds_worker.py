@@ -5,6 +5,7 @@ The last argument is a folder. Writes ``<name>.mlpackage``.
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mobilesdk.lowering.coreml.convert import import_coremltools
 from tests.runtimes.kinds_of_package import LABELS, RunningSum, Scores
 
 ct = import_coremltools()
+gc.freeze()  # coremltools collects garbage after each conversion
 
 from coremltools.converters.mil.mil import Builder as mb  # noqa: E402  after its clashes are hidden
 from coremltools.converters.mil.mil import Operation, types  # noqa: E402

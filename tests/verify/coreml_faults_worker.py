@@ -5,6 +5,7 @@ The last argument is a folder. Writes ``<name>.mlpackage``, and ``original.npz``
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from mobilesdk.lowering.coreml.convert import import_coremltools
 from tests.verify.coreml_faults_net import Net
 
 ct = import_coremltools()
+gc.freeze()  # coremltools collects garbage after each conversion
 
 import coremltools.optimize.coreml as cto  # noqa: E402  after what it clashes with is hidden
 from coremltools.converters.mil.mil import Builder as mb  # noqa: E402
