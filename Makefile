@@ -11,7 +11,7 @@ help:
 	@echo "make demo     build the example model for every shipped target into demo/"
 	@echo "make test     run the tests, in less than ten minutes"
 	@echo "make test-slow  run the tests that build with every toolchain"
-	@echo "make conformance  run all of Apple's operation tests in the reference executor (an hour)"
+	@echo "make conformance  run all of Apple's operation tests in the reference executor (half an hour)"
 	@echo "make check    lint, format, types, layers, spelling, links, generated files"
 	@echo "make bench    measure the tool itself (benchmarks/)"
 	@echo "make schemas  write targets/schema.json and targets/profiles/schema.json again"
