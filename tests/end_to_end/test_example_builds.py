@@ -13,6 +13,7 @@ import pytest
 from mobilesdk.bundle.manifest import Manifest, Variant, read_manifest
 from mobilesdk.core.gate import Verification
 from mobilesdk.core.ledger import Ledger
+from mobilesdk.plugins import runtime
 from mobilesdk.targets import shipped
 
 pytestmark = pytest.mark.slow
@@ -70,9 +71,12 @@ def require_sound(manifest: Manifest, bundle: Path) -> None:
     assert manifest.releasable
     assert manifest.failures == ()
     for target, variant in variants(manifest).items():
-        by_reference = variant.target.startswith(("apple", "ios"))
+        plugin = runtime(variant.format)
+        executed_by = plugin.executes_by(plugin.inspect(bundle / variant.artifact))
         assert variant.verification is (
-            Verification.VERIFIED_BY_REFERENCE if by_reference else Verification.VERIFIED_ON_HOST
+            Verification.VERIFIED_BY_REFERENCE
+            if executed_by == "reference"
+            else Verification.VERIFIED_ON_HOST
         ), target
         assert {gate.verdict for gate in variant.gates} == {"passed"}, target
         ledger = Ledger.model_validate(json.loads((bundle / variant.records["ledger"]).read_text()))
