@@ -19,6 +19,7 @@ from pydantic import (
 from mobilesdk.core.contract import Contract, DType
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import ParityReport
+from mobilesdk.core.structure import Cost
 from mobilesdk.errors import FileRejected
 
 SCHEMA_VERSION = "1.0"
@@ -96,6 +97,18 @@ class Port(Tolerant):
     dtype: DType
 
 
+class Structure(Tolerant):
+    """What structured pruning did to the model, before any weight was rounded.
+
+    Attributes:
+        before: What the float model takes.
+        after: What the pruned one takes.
+    """
+
+    before: Cost
+    after: Cost
+
+
 class Variant(Tolerant):
     """The artifact for one target, with its records.
 
@@ -111,6 +124,7 @@ class Variant(Tolerant):
             ``budget.any.min_sqnr_db`` for example.
         allowances: What the target accepts besides the plan, each with its reason: ``fallback``,
             ops outside the delegate; ``allow_partial``, entries of the ledger that differ.
+        structure: What the model takes before and after pruning; ``None`` if nothing was pruned.
     """
 
     target: TargetName
@@ -126,6 +140,7 @@ class Variant(Tolerant):
     overrides: tuple[str, ...] = ()
     allowances: dict[str, Any] = {}
     methods: tuple[str, ...]
+    structure: Structure | None = None
     accelerator: str = ""
     minimum_os: str
     maximum_os: str | None = None

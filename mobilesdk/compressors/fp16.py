@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from mobilesdk.core.form import Trait
 from mobilesdk.core.scheme import ActivationScheme, WeightScheme
 from mobilesdk.graph.compression import Compression
 from mobilesdk.graph.method import Method, MethodConfig
@@ -51,4 +52,4 @@ class Config(MethodConfig):
         )
 
 
-PLUGIN = Method("fp16", Config, adds=frozenset())
+PLUGIN = Method("fp16", Config, adds=frozenset({Trait.HALF}))

@@ -18,6 +18,8 @@ class Trait(StrEnum):
     """What has been done to a model. The order of steps follows from these."""
 
     FOLDED = "folded"  # batch norms folded, activations fused, no-op nodes removed
+    PRUNED = "pruned"  # channels were taken out
+    HALF = "half"  # weights are rounded to float16
     SPARSE = "sparse"
     ON_GRID = "on_grid"  # weights lie on the grid of their scheme; biases are corrected for it
     QUANTIZED = "quantized"  # weights and activations have their final schemes

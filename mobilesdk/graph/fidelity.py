@@ -1,4 +1,4 @@
-"""Check that preparing a program changed nothing but the rounding."""
+"""Check that a program was rewritten without any change but the rounding."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def check_fidelity(
     non-finite numbers are passed over.
 
     Args:
-        original: As the user gave it.
-        prepared: The same after preparation.
+        original: As it was.
+        prepared: The same after preparation, or any other rewriting.
         example: The example inputs, in the contract's order.
         contract: Of the model: tells what random inputs look like.
         seed: Of the random inputs.
@@ -87,7 +87,7 @@ def _check_against_floor(
         floor_db = sqnr_db(_rows(exact[place]), _rows(rounded))
     if reached_db < floor_db - BELOW_FLOOR_DB:
         raise ArtifactInvalid(
-            f"Preparing the model changed its output {name!r}: {reached_db:.1f} dB, where its own "
+            f"Rewriting the model changed its output {name!r}: {reached_db:.1f} dB, where its own "
             f"float32 rounding allows {min(floor_db - BELOW_FLOOR_DB, ENOUGH_DB):.1f} dB.",
             hint="this is a fault of mobilesdk: please report it with the model.",
         )

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mobilesdk.core.form import Form, Needs, Trait
-from mobilesdk.core.model import Model
+from mobilesdk.core.model import Model, ModelSummary
 from mobilesdk.core.scheme import Request
 from mobilesdk.core.step import StepConfig, StepContext
 from mobilesdk.graph.compression import Compression
@@ -61,6 +61,14 @@ class Method:
         after = storable(compression.requests, before)
         activations = compression.activations or before.activations
         return Request(weights=after.weights, activations=activations)
+
+    def refuse(
+        self,
+        config: MethodConfig,  # noqa: ARG002  the protocol's signature
+        summary: ModelSummary,  # noqa: ARG002
+    ) -> list[str]:
+        """Refuse nothing: exporters say what their formats cannot store."""
+        return []
 
     def apply(self, model: Model, config: MethodConfig, context: StepContext) -> Model:
         """Put the weights onto their grids; see `compress`."""

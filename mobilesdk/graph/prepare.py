@@ -57,10 +57,10 @@ def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgr
     module.graph.eliminate_dead_code()
     used = torch.fx.GraphModule(module, module.graph)
     inputs, _ = program.example_inputs
-    return _with_plain_views(export_program(used, inputs))
+    return with_plain_views(export_program(used, inputs))
 
 
-def _with_plain_views(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+def with_plain_views(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """Write ``view`` for ``_unsafe_view``: the same op, under the name that converters know."""
     unsafe = torch.ops.aten._unsafe_view.default
     for node in program.graph.find_nodes(op="call_function", target=unsafe):

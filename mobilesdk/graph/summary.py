@@ -15,7 +15,7 @@ from mobilesdk.graph.roles import VIEWS, weights
 _aten = torch.ops.aten
 _CONV_ROLES = ("conv", "depthwise", "conv_transpose")
 _PRODUCTS = (_aten.matmul.default, _aten.bmm.default, _aten.mm.default)
-_FLOAT32_BYTES = 4
+FLOAT32_BYTES = 4
 
 
 def summarize(program: torch.export.ExportedProgram, contract: Contract) -> ModelSummary:
@@ -33,7 +33,7 @@ def summarize(program: torch.export.ExportedProgram, contract: Contract) -> Mode
         family=contract.family or _family(program, found),
         weights=found,
         op_counts=dict(sorted(counts.items())),
-        float_size_bytes=_FLOAT32_BYTES * sum(tensor.numel() for tensor in tensors.values()),
+        float_size_bytes=FLOAT32_BYTES * sum(tensor.numel() for tensor in tensors.values()),
     )
 
 

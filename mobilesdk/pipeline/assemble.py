@@ -19,6 +19,7 @@ from mobilesdk.bundle.manifest import (
     ModelEntry,
     Port,
     SetEntry,
+    Structure,
     Variant,
 )
 from mobilesdk.bundle.writing import new_folder
@@ -27,6 +28,7 @@ from mobilesdk.core.contract import InputSpec, OutputSpec
 from mobilesdk.core.layers import LayerReport
 from mobilesdk.core.naming import natural_order
 from mobilesdk.core.source import Reference
+from mobilesdk.core.structure import StructureRecord
 from mobilesdk.data.index import INDEX_NAME, SampleIndex
 from mobilesdk.errors import MobileSDKError, UsageError
 from mobilesdk.pipeline.cache import Cache
@@ -151,6 +153,7 @@ class Assembler:
             overrides=variant.overrides,
             allowances=_allowances(target.export),
             methods=tuple(step.method for step in variant.profile.compress),
+            structure=self._structure(variant),
             accelerator=target.device.accelerator,
             minimum_os=target.device.min_os,
             maximum_os=target.device.max_os,
@@ -204,9 +207,27 @@ class Assembler:
             (folder / base / f"{name}.json").write_bytes(canonical_json(content))
         _copy(verified / LEDGER_NAME, folder / base / "ledger.json")
         paths = {name: f"{base}/{name}.json" for name in (*records, "ledger")}
+        structure = self._structure_record(variant)
+        if structure is not None:
+            paths["structure"] = f"{base}/structure.json"
+            _copy(structure, folder / paths["structure"])
         if variant.layers is not None:
             paths |= self._layers(variant, variant.layers, base, folder)
         return dict(sorted(paths.items()))
+
+    def _structure_record(self, variant: VariantTasks) -> Path | None:
+        """Give what pruning wrote, if the model was pruned; later steps carry it along."""
+        if not variant.chain:
+            return None
+        model = read_outcome(self._cache.folder(variant.chain[-1])).model
+        return None if model is None else model.sidecars.get("structure")
+
+    def _structure(self, variant: VariantTasks) -> Structure | None:
+        path = self._structure_record(variant)
+        if path is None:
+            return None
+        record = StructureRecord.model_validate_json(path.read_bytes())
+        return Structure(before=record.before, after=record.after)
 
     def _layers(self, variant: VariantTasks, key: str, base: str, folder: Path) -> dict[str, str]:
         """Write how far each op is from the float model, for machines and for people."""

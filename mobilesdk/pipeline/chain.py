@@ -99,6 +99,7 @@ class Chain:
                 self._reasons.append(f"{method} cannot follow: the model is {trait.value} already")
             if plugin.needs(config) is not Needs.NONE:
                 self._check_set(method)
+            self._reasons.extend(plugin.refuse(config, self._model.summary))
             traits |= plugin.adds
             request = plugin.request(config, request)
         return request

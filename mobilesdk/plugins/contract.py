@@ -149,6 +149,10 @@ class Compressor(Plugin, Protocol):
         """Give what formats must be able to store after this step, from what they had to before."""
         ...
 
+    def refuse(self, config: Any, summary: ModelSummary) -> list[str]:
+        """Give every reason why the method cannot do this to a model; empty if it can."""
+        ...
+
     def apply(self, model: Model, config: Any, context: StepContext) -> Model:
         """Compress in a worker; write ``program.pt2`` and ``compression.json``."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mobilesdk.bundle.manifest import Manifest, ModelEntry, Variant
+from mobilesdk.bundle.manifest import Manifest, ModelEntry, Structure, Variant
 from mobilesdk.core.gate import Gate
 from mobilesdk.core.layers import LayerReport
 from mobilesdk.report.figures import (
@@ -80,6 +80,8 @@ def _variant(variant: Variant, layers: LayerReport | None) -> Iterator[str]:
     reason = f": {variant.verification_reason}" if variant.verification_reason else ""
     yield paragraph(f"{text[0].upper()}{text[1:]}{reason}.")
     yield paragraph(_device(variant))
+    if variant.structure is not None:
+        yield paragraph(_pruned(variant.structure))
     if variant.gates:
         yield heading(4, "Gates")
         yield _gate_table(variant.gates)
@@ -91,6 +93,14 @@ def _variant(variant: Variant, layers: LayerReport | None) -> Iterator[str]:
     if layers is not None:
         yield heading(4, "Layers")
         yield from layers_section(layers, 5)
+
+
+def _pruned(structure: Structure) -> str:
+    before, after = structure.before, structure.after
+    return (
+        f"Pruned: {before.macs:,} → {after.macs:,} multiply-accumulate operations, "
+        f"{before.parameter_count:,} → {after.parameter_count:,} parameters."
+    )
 
 
 def _device(variant: Variant) -> str:

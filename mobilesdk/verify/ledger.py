@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Literal
 
 from mobilesdk.core.artifact import ArtifactInfo, OpInfo, WeightInfo
@@ -26,7 +27,9 @@ _INDEX_DTYPES = frozenset({"int32", "int64", "bool"})  # shapes, ids, masks
 _IN_DYNAMIC = "float between ops; a runtime rounds the input of each op with an integer weight"
 
 
-def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
+def build_ledger(
+    expectation: Expectation, info: ArtifactInfo, float_shapes: Mapping[str, tuple[int, ...]] = {}
+) -> Ledger:
     """Compare what an exporter says with what the file holds.
 
     ``different`` is: a weight that the file does not hold, holds in another scheme, or whose values
@@ -38,6 +41,7 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
     Args:
         expectation: Written by the exporter.
         info: Read from the file.
+        float_shapes: Of the float model's weights by name, where channels may have gone.
 
     Returns:
         Lines for all weights, then for constants that are none, then for all ops.
@@ -47,9 +51,13 @@ def build_ledger(expectation: Expectation, info: ArtifactInfo) -> Ledger:
     matches, unclaimed = match_weights(sought, info.weights, tolerance)
     mode = expectation.activations.mode
     entries = [
-        _merged_entry(item)
-        if item.merged
-        else _weight_entry(item, matches[item.name], tolerance, mode)
+        _since_float(
+            _merged_entry(item)
+            if item.merged
+            else _weight_entry(item, matches[item.name], tolerance, mode),
+            item.shape,
+            float_shapes.get(item.name, item.shape),
+        )
         for item in expectation.weights
     ]
     entries += _constant_entries(expectation, unclaimed, tolerance)
@@ -98,6 +106,21 @@ def _weight_entry(item: ExpectedWeight, match: Match, tolerance: float, mode: st
         size_after_bytes=match.weight.size_bytes if match.weight and not match.shared_with else 0,
         status="different" if fault else kept,
         reason="; ".join(reason for reason in [*reasons, fault] if reason),
+    )
+
+
+def _since_float(
+    entry: LedgerEntry, shape: tuple[int, ...], before: tuple[int, ...]
+) -> LedgerEntry:
+    """Say of a weight that it was larger in the float model, if it was."""
+    if shape == before:
+        return entry
+    pruned = f"pruned from {list(before)} to {list(shape)}"
+    return entry.model_copy(
+        update={
+            "size_before_bytes": _FLOAT32_BYTES * prod(before),
+            "reason": "; ".join(filter(None, (pruned, entry.reason))),
+        }
     )
 
 

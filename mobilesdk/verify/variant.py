@@ -98,7 +98,7 @@ def verify_artifact(
     info = plugin.inspect(path)
     enforce_sound(info)
     enforce_contract(info, summary.contract)
-    _check_plan(info, expectation, config, context)
+    _check_plan(info, expectation, summary, config, context)
     refusal = plugin.refuses(info)
     if refusal:
         runner, measured = None, _Measured(gates=metrics_not_evaluated(config.metrics, refusal))
@@ -130,9 +130,16 @@ def verify_artifact(
 
 
 def _check_plan(
-    info: ArtifactInfo, expectation: Expectation | None, config: VerifyConfig, context: StepContext
+    info: ArtifactInfo,
+    expectation: Expectation | None,
+    summary: ModelSummary,
+    config: VerifyConfig,
+    context: StepContext,
 ) -> None:
-    ledger = Ledger(entries=()) if expectation is None else build_ledger(expectation, info)
+    ledger = Ledger(entries=())
+    if expectation is not None:
+        shapes = {weight.name: weight.shape for weight in summary.weights}
+        ledger = build_ledger(expectation, info, shapes)
     (context.output / LEDGER_NAME).write_text(ledger.model_dump_json())
     enforce(ledger, config.allow_partial)
     if config.fallback is not None:

@@ -22,13 +22,17 @@ from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import CompressionRecord, Request
 from mobilesdk.core.step import StepConfig, StepContext
 from mobilesdk.graph.program import export_program, load_program
+from mobilesdk.graph.records import read_summary
 from mobilesdk.plugins import discovery
 from mobilesdk.plugins.contract import Compressor
 from tests.programs import write_program
 
 METHODS = discovery.names(discovery.Kind.COMPRESSORS)
 HEADINGS = ("What it does:", "When to use:", "Cost:", "Limits:", "References:")
-REQUIRED_FIELDS: dict[str, dict[str, Any]] = {"sparsify": {"ratio": 0.5}}
+REQUIRED_FIELDS: dict[str, dict[str, Any]] = {
+    "prune_channels": {"ratio": 0.2},
+    "sparsify": {"ratio": 0.5},
+}
 
 
 class Net(nn.Module):
@@ -138,7 +142,8 @@ def test_it_writes_a_model_of_the_same_form(
     assert digests(model.path.parent) == before
     assert result.form is model.form
     assert result.traits == model.traits | plugin.adds
-    assert set(result.sidecars) == {*model.sidecars, "compression"}
+    own = {"compression", "structure"} if Trait.PRUNED in plugin.adds else {"compression"}
+    assert set(result.sidecars) == {*model.sidecars, *own}
     named = {result.path, *result.sidecars.values()}
     assert {path.parent for path in named} == {tmp_path / "out"}
     assert {path.name for path in named} == set(digests(tmp_path / "out"))
@@ -154,7 +159,8 @@ def test_it_records_what_it_asked_for(
     request = plugin.request(config, Request())
     assert record.methods == (method,)
     assert record.activations == request.activations
-    assert {weight.name for weight in record.weights} == {"conv.weight", "linear.weight"}
+    rounded = set() if Trait.PRUNED in plugin.adds else {"conv.weight", "linear.weight"}
+    assert {weight.name for weight in record.weights} == rounded
     for weight in record.weights:
         assert weight.planned == request.weights[weight.role]
         assert weight.reason == ""
@@ -173,9 +179,19 @@ def test_it_stays_near_the_float_model(
 ) -> None:
     result = apply(plugin, model, config, tmp_path / "out")
     before, after = load_program(model.path).state_dict, load_program(result.path).state_dict
+    if Trait.PRUNED in plugin.adds:
+        assert after["conv.weight"].shape == (64, 3, 3, 3)
+        assert after["linear.weight"].shape == (40, 64)
+        return
     for name in ("conv.weight", "linear.weight"):
         error = (after[name] - before[name]).norm() / before[name].norm()
         assert 0 < error < (0.4 if Trait.SPARSE in plugin.adds else 0.05)
+
+
+def test_it_refuses_nothing_in_an_ordinary_model(
+    plugin: Compressor, model: Model, config: StepConfig
+) -> None:
+    assert plugin.refuse(config, read_summary(model)) == []
 
 
 def test_needs_are_known_before_anything_runs(plugin: Compressor, config: StepConfig) -> None:

@@ -66,6 +66,7 @@ class Compressor:
     requires = forbids = adds = frozenset()
     def needs(self, config): return Needs.NONE
     def request(self, config, before): return before
+    def refuse(self, config, summary): return []
     def apply(self, model, config, context): return model
 
 PLUGIN = Compressor()

@@ -398,3 +398,14 @@ def test_a_merged_constant_takes_no_other_constant_for_itself():
         ("b", "as_planned"),
     ]
     assert found.different == ()
+
+
+def test_a_weight_that_lost_channels_counts_at_its_float_size_and_says_so():
+    weight = expected("w", 0, shape=(24, 64))
+    found = info([stored("w", values(0, (24, 64)))])
+    shapes = {"w": (32, 64)}
+    (entry,) = build_ledger(Expectation(weights=(weight,)), found, shapes).entries
+    assert (entry.status, entry.size_before_bytes) == ("as_requested", 4 * 32 * 64)
+    assert entry.reason == "pruned from [32, 64] to [24, 64]"
+    (whole,) = build_ledger(Expectation(weights=(weight,)), found).entries
+    assert (whole.reason, whole.size_before_bytes) == ("", 4 * 24 * 64)

@@ -22,6 +22,9 @@ class Absent:
     def request(self, config, before):
         return before
 
+    def refuse(self, config, summary):
+        return []
+
     def apply(self, model, config, context):
         raise AssertionError("never runs")
 

@@ -220,6 +220,9 @@ class Fault:
     def request(self, config, before):
         return before
 
+    def refuse(self, config, summary):
+        return []
+
     def apply(self, model, config, context):
         if config.how in FAULTS:
             FAULTS[config.how](config, context)

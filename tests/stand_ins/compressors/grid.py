@@ -24,6 +24,9 @@ class Grid:
     def request(self, config, before):
         return before
 
+    def refuse(self, config, summary):
+        return []
+
     def apply(self, model, config, context):
         assert len(context.calibration) > 0
         files = {

@@ -31,6 +31,9 @@ class Disturb:
     def request(self, config, before):
         return before
 
+    def refuse(self, config, summary):
+        return []
+
     def apply(self, model, config, context):
         import torch
 
