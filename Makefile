@@ -3,14 +3,16 @@ PYTHON ?= python3
 # Hundreds of short processes import the toolchains: compiled modules have to be kept.
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
+KILLS := 200
 MODEL := examples/efficientnet_lite0.py:build
 
-.PHONY: help demo test test-slow conformance check bench lock schemas clean
+.PHONY: help demo test test-slow stress conformance check bench lock schemas clean
 
 help:
 	@echo "make demo     build the example model for every shipped target into demo/"
 	@echo "make test     run the tests, in less than ten minutes"
 	@echo "make test-slow  run the tests that build with every toolchain"
+	@echo "make stress   kill a build 200 times, and resume it (KILLS=10 for fewer)"
 	@echo "make conformance  run all of Apple's operation tests in the reference executor (half an hour)"
 	@echo "make check    lint, format, types, layers, spelling, links, generated files"
 	@echo "make bench    measure the tool itself (benchmarks/)"
@@ -35,6 +37,9 @@ test: .venv/.installed
 
 test-slow: .venv/.installed
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m slow
+
+stress: .venv/.installed
+	$(BIN)/python -m tests.stress --kills $(KILLS)
 
 conformance: .venv/.installed
 	$(BIN)/python -m tests.coreml.conformance conformance-results

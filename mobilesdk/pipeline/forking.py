@@ -21,14 +21,13 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 from mobilesdk.pipeline import processes
-from mobilesdk.pipeline.worker import Order, work
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ORDER_BYTES = 1 << 16
 _DESCRIPTORS = 3
-_STEPS = "mobilesdk.pipeline.steps"
-"""What every worker needs besides its toolchain; 0.6 s of processor time."""
+_BEFORE, _AFTER = "mobilesdk.pipeline.worker", "mobilesdk.pipeline.steps"
+"""What every worker needs besides its toolchain, a second of processor time together."""
 
 
 class _Copies:
@@ -89,11 +88,12 @@ def _end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def serve(channel: socket.socket) -> Order | None:
+def serve(channel: socket.socket) -> tuple[Path, int, int] | None:
     """Take orders until the build ends.
 
     Returns:
-        None in the template, when the build has ended; in each worker its order.
+        None in the template, when the build has ended; in each worker its order: the file of the
+        job, and the descriptors of its log and of its progress.
     """
     copies = _Copies()
     with selectors.DefaultSelector() as selector:
@@ -117,7 +117,7 @@ def serve(channel: socket.socket) -> Order | None:
                     copies.forget()
                     channel.close()
                     _become_worker(template, log)
-                    return Order(Path(os.fsdecode(job_file)), log, progress)
+                    return Path(os.fsdecode(job_file)), log, progress
                 os.close(log)
                 os.close(progress)
                 selector.register(copies.add(pid, status), selectors.EVENT_READ)
@@ -176,7 +176,7 @@ def main() -> int:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     guard = _EndWithBuild()
     sys.meta_path.insert(0, guard)
-    for name in (*sys.argv[1:], _STEPS):
+    for name in (_BEFORE, *sys.argv[1:], _AFTER):
         preload(name)
     sys.meta_path.remove(guard)
     if len(list(Path("/proc/self/task").iterdir())) > 1:
@@ -190,7 +190,9 @@ def main() -> int:
     order = serve(channel)
     if order is None:
         return 0
-    return work(order)
+    from mobilesdk.pipeline.worker import Order, work  # here, so that the guard watched over it
+
+    return work(Order(*order))
 
 
 if __name__ == "__main__":

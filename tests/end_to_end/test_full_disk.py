@@ -131,3 +131,15 @@ def test_an_output_that_is_read_only_is_refused_before_any_step(build, command_l
     result = build(command_line.target("tier"), output="disk/bundle", model="none:build")
     assert result.code == 6, result.err
     assert "is read-only" in result.err
+
+
+def test_a_cache_that_is_read_only_is_refused_with_its_place(
+    build, command_line, small_disk, monkeypatch
+):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    result = build(command_line.target("tier"))
+    assert result.code == 6, result.err
+    assert str(small_disk) in result.err
+    assert "Read-only file system" in result.err
+    assert not (command_line.folder / "bundle").exists()
