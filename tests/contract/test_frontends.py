@@ -24,8 +24,7 @@ WRITTEN = {
     "program.pt2",
     "summary.json",
 }
-MODELS = {
-    "torch": """
+SOURCE = """
 import torch
 from torch import nn
 
@@ -35,17 +34,34 @@ def build():
                         nn.Linear(288, 4))
     return net.eval(), (torch.zeros(1, 3, 8, 8),)
 """
-}
+
+
+def write_source(folder):
+    (folder / "tiny_model.py").write_text(SOURCE)
+    return f"{folder / 'tiny_model.py'}:build"
+
+
+def write_program(folder):
+    import torch
+
+    found = {}
+    exec(SOURCE, found)
+    module, example = found["build"]()
+    torch.export.save(torch.export.export(module, example), folder / "tiny_model.pt2")
+    return str(folder / "tiny_model.pt2")
+
+
+WRITERS = {"torch": write_source, "torch_export": write_program}
+"""For each frontend, what writes the same small model for it and gives its reference."""
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
 
-def read(name, folder, output):
-    source = folder / "tiny_model.py"
-    source.write_text(MODELS[name])
+def read(name, reference, output):
     output.mkdir()
     plugin = discovery.frontend(name)
-    return plugin.read(ModelSource(reference=f"{source}:build"), StepContext(output=output))
+    assert plugin.claims(reference)
+    return plugin.read(ModelSource(reference=reference), StepContext(output=output))
 
 
 def digests(folder):
@@ -83,11 +99,12 @@ def test_it_claims_no_nonsense(name, reference):
 
 @pytest.mark.slow
 def test_it_writes_its_files_and_nothing_else_and_the_same_ones_again(name, tmp_path):
-    before = set(tmp_path.iterdir())
-    first = read(name, tmp_path, tmp_path / "first")
-    second = read(name, tmp_path, tmp_path / "second")
-    written = {path.name for path in set(tmp_path.iterdir()) - before} - {"__pycache__"}
-    assert written == {"tiny_model.py", "first", "second"}
+    reference = WRITERS[name](tmp_path)
+    (model,) = tmp_path.iterdir()
+    first = read(name, reference, tmp_path / "first")
+    second = read(name, reference, tmp_path / "second")
+    written = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}
+    assert written == {model.name, "first", "second"}
     assert set(digests(tmp_path / "first")) == WRITTEN
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
 
@@ -99,6 +116,6 @@ def test_it_writes_its_files_and_nothing_else_and_the_same_ones_again(name, tmp_
     summary = ModelSummary.model_validate_json(first.sidecars["summary"].read_bytes())
     assert [weight.role for weight in summary.weights] == ["conv", "linear"]
     known = json.loads((tmp_path / "first/dependencies.json").read_text())
-    assert str(tmp_path / "tiny_model.py") in [entry["path"] for entry in known["files"]]
+    assert str(model) in [entry["path"] for entry in known["files"]]
     assert "torch" in known["distributions"]
     assert all(Path(entry["path"]).is_absolute() for entry in known["files"])
