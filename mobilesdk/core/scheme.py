@@ -31,6 +31,8 @@ class WeightScheme(Frozen):
             channels (palette).
         block_size: Input channels per block, for ``per_block``.
         group_size: Output channels per table, for ``per_group``.
+        table_bits: Bits of a table's entries, palette only: 8 for integers with a scale for each
+            table; None for floats in the type that the program computes in.
         sparsity: Share of elements that are zero by request, 0 … 1; 0 when dense.
         kept: Where zeros have a pattern ``n:m``: of every ``m`` consecutive input channels at most
             ``n`` are kept. None for any other.
@@ -44,6 +46,7 @@ class WeightScheme(Frozen):
     granularity: Granularity = "per_tensor"
     block_size: int | None = None
     group_size: int | None = None
+    table_bits: Literal[8] | None = None
     sparsity: float = 0.0
     kept: tuple[int, int] | None = None
     sparse_block_size: int | None = None
@@ -57,6 +60,8 @@ class WeightScheme(Frozen):
             raise ValueError("block_size goes with granularity per_block, and only with it")
         if (self.granularity == "per_group") != (self.group_size is not None):
             raise ValueError("group_size goes with granularity per_group, and only with it")
+        if self.table_bits is not None and self.encoding != "palette":
+            raise ValueError("table_bits goes with palette")
         if not 0.0 <= self.sparsity < 1.0:
             raise ValueError("sparsity lies in 0 … 1")
         if self.kept is not None and not 0 < self.kept[0] < self.kept[1]:
@@ -80,7 +85,9 @@ class WeightScheme(Frozen):
                 "per_group": f"/group{self.group_size}",
             }[self.granularity]
             kind = "int" if self.encoding == "linear" else "palette"
-            name = f"{kind}{self.bits}{'' if self.symmetric else '-affine'}{scope}"
+            variant = "" if self.symmetric else "-affine"
+            variant += f"-int{self.table_bits}" if self.table_bits else ""
+            name = f"{kind}{self.bits}{variant}{scope}"
         return f"{name} {self._zeros()}" if self.sparsity else name
 
     def _zeros(self) -> str:

@@ -258,24 +258,43 @@ def _palette(weight: NDArray[np.float32], scheme: WeightScheme, layout: Layout) 
     )
     shape = [1] * weight.ndim
     shape[layout.channel_axis] = groups
-    table = np.stack(tables).astype(layout.scale_type)
+    table = np.stack(tables)
+    if scheme.table_bits is None:
+        table = table.astype(layout.scale_type)
     codes = np.concatenate(indices, layout.channel_axis)
     stored_table = Stored(table.reshape(*shape, table.shape[1], 1), table.itemsize * 8)
     if layout.packed:
         return _packed_table(codes, Stored(table[0], stored_table.bits), scheme.bits)
-    if not scheme.sparsity:
-        return ConstExpr(
-            "constexpr_lut_to_dense", {"indices": Stored(codes, scheme.bits), "lut": stored_table}
-        )
-    inner = ConstExpr(
-        "constexpr_lut_to_sparse",
-        {
+    arguments: dict[str, Stored | int | str] = {"indices": Stored(codes, scheme.bits)}
+    if scheme.sparsity:
+        arguments = {
             "indices_mask": Stored(mask.astype(np.uint8), 1),
             "indices_nonzero_data": Stored(codes[mask], scheme.bits),
-            "lut": stored_table,
-        },
+        }
+    looked_up = ConstExpr(
+        f"constexpr_lut_to_{'sparse' if scheme.sparsity else 'dense'}",
+        arguments if scheme.table_bits else arguments | {"lut": stored_table},
+        _integer_tables(stored_table.values, scheme, layout) if scheme.table_bits else None,
+        ("lut",) if scheme.table_bits else (),
     )
-    return _scatter_into_dense(inner)
+    return _scatter_into_dense(looked_up) if scheme.sparsity else looked_up
+
+
+def _integer_tables(tables: NDArray[np.float32], scheme: WeightScheme, layout: Layout) -> ConstExpr:
+    """Store tables as integers, with a scale for each, in the order that iOS 18 loads.
+
+    The tables are turned to floats before they are looked up.
+    """
+    bits = scheme.table_bits or 8
+    largest = (1 << (bits - 1)) - 1
+    scale = np.abs(tables).max((-2, -1), keepdims=True) / np.float32(largest)
+    scale[scale == 0] = 1
+    codes = _codes(tables / scale).astype(np.int8)
+    scale = scale.astype(layout.scale_type)
+    return ConstExpr(
+        "constexpr_blockwise_shift_scale",
+        {"data": Stored(codes, bits), "scale": Stored(scale, scale.itemsize * 8)},
+    )
 
 
 def _group_count(shape: tuple[int, ...], scheme: WeightScheme, layout: Layout) -> int:

@@ -33,6 +33,8 @@ def _needs(scheme: WeightScheme) -> int:
         return _FIRST_COMPRESSED if scheme.sparsity else 0
     fine = {
         "linear": scheme.bits < 8 or scheme.granularity == "per_block",
-        "palette": scheme.bits not in _IOS16_PALETTE_BITS or scheme.granularity != "per_tensor",
+        "palette": scheme.bits not in _IOS16_PALETTE_BITS
+        or scheme.granularity != "per_tensor"
+        or scheme.table_bits is not None,
     }[scheme.encoding]
     return _FIRST_FINE if fine or scheme.sparsity else _FIRST_COMPRESSED

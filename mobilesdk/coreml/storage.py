@@ -84,7 +84,7 @@ def _describe_dense(
 ) -> WeightScheme:
     for op_type in _PALETTE:
         if op_type in chain:
-            return _palette(_needed(constants, chain[op_type], "lut"), channel_axis, shape)
+            return _palette(constants, chain[op_type], channel_axis, shape)
     for op_type in _LINEAR:
         if op_type in chain:
             return _linear(constants, chain[op_type], channel_axis, shape)
@@ -144,18 +144,38 @@ def _blocks(
     return "per_block", shape[blocked[0]] // scales[blocked[0]]
 
 
-def _palette(table: NDArray[Any], channel_axis: int | None, shape: tuple[int, ...]) -> WeightScheme:
+def _palette(
+    constants: Constants, operation: Operation, channel_axis: int | None, shape: tuple[int, ...]
+) -> WeightScheme:
+    table = _needed(constants, operation, "lut")
     entries = table.size if table.ndim == 1 else table.shape[-2]
     bits = (entries - 1).bit_length()
+    base = WeightScheme(encoding="palette", bits=bits, table_bits=_table_bits(constants, operation))
     counts = table.shape[:-2] if table.ndim > 1 else ()
     varying = [axis for axis, count in enumerate(counts) if count > 1]
     if not varying:
-        return WeightScheme(encoding="palette", bits=bits)
+        return base
     if len(varying) > 1 or channel_axis not in (None, varying[0]):
         raise UndescribedStorage(f"tables of shape {table.shape} for a weight of shape {shape}")
     group_size = shape[varying[0]] // counts[varying[0]]
     if group_size == 1:
-        return WeightScheme(encoding="palette", bits=bits, granularity="per_channel")
-    return WeightScheme(
-        encoding="palette", bits=bits, granularity="per_group", group_size=group_size
-    )
+        return base.model_copy(update={"granularity": "per_channel"})
+    return base.model_copy(update={"granularity": "per_group", "group_size": group_size})
+
+
+def _table_bits(constants: Constants, operation: Operation) -> Any:
+    """Give the bits of a table's integers; None for a table of floats.
+
+    Raises:
+        UndescribedStorage: They are integers of another width than 8.
+    """
+    table = operation.inputs.get("lut", ())
+    if not table or not isinstance(table[0], str):
+        return None
+    source = constants.operation(table[0])
+    if source.type != "constexpr_blockwise_shift_scale":
+        return None
+    element = constants.element(source, "data")
+    if element.is_float or element.bits != 8:
+        raise UndescribedStorage(f"tables of {element}")
+    return element.bits

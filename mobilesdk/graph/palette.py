@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.core.scheme import WeightRole, WeightScheme
-from mobilesdk.graph.rounding import from_blocks, shorten, to_blocks
+from mobilesdk.graph.rounding import from_blocks, scales, shorten, to_blocks
 from mobilesdk.graph.sparsity import kept_elements
 
 _CANDIDATES = 512
@@ -48,10 +48,22 @@ def round_palette(
     rounded, tables = torch.zeros_like(groups), []
     for values, weights, kept, result in zip(groups, importances, masks, rounded, strict=True):
         table = cluster(values[kept], weights[kept], 2**scheme.bits)
-        table = shorten(table, _TABLE_SIGNIFICANT_BITS).float().unique()
+        table = _stored(table, scheme)
         result[kept] = _nearest(values[kept], table)
         tables.append(table)
     return from_blocks(rounded, weight, role), tables
+
+
+def _stored(table: Tensor, scheme: WeightScheme) -> Tensor:
+    """Give the entries as a format stores them: short floats, or integers times a short scale.
+
+    The scale is anchored to the largest entry, so that it can be found again from the entries.
+    """
+    if scheme.table_bits is None or not len(table):
+        return shorten(table, _TABLE_SIGNIFICANT_BITS).float().unique()
+    top = 2 ** (scheme.table_bits - 1) - 1
+    scale = scales(table.abs().amax() / top, scheme.table_bits)
+    return ((table / scale).round().clamp(-top, top) * scale).float().unique()
 
 
 def cluster(values: Tensor, importance: Tensor, clusters: int) -> Tensor:

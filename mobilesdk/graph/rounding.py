@@ -9,6 +9,8 @@ gives the same bits, in formats with float32 scales and with half-precision scal
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -33,19 +35,42 @@ def round_linear(weight: Tensor, role: WeightRole, scheme: WeightScheme) -> tupl
         ``[output channels or 1, blocks or 1]``.
     """
     blocks = to_blocks(weight, role, scheme)
+    grid = linear_grid(weight, role, scheme)
+    integers = (blocks / grid.scale).round().clamp(grid.lowest, grid.highest)
+    if not scheme.symmetric:
+        high = blocks.amax(dim=-1, keepdim=True)
+        integers = torch.where((blocks == high) & (high > 0), grid.highest, integers)
+    return from_blocks(integers * grid.scale, weight, role), grid.scale.squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers of a weight and what a step of them is worth.
+
+    Attributes:
+        scale: float32 ``[channels, blocks, 1]``, as in `to_blocks`.
+        lowest: The least integer, counted from that of zero; broadcasts to the same shape.
+        highest: The greatest.
+    """
+
+    scale: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+
+def linear_grid(weight: Tensor, role: WeightRole, scheme: WeightScheme) -> Grid:
+    """Give the grid of a linear scheme whose ends are the extremes of each channel or block."""
+    blocks = to_blocks(weight, role, scheme)
     low = blocks.amin(dim=-1, keepdim=True).clamp_max(0.0)
     high = blocks.amax(dim=-1, keepdim=True).clamp_min(0.0)
     if scheme.symmetric:
         top = 2 ** (scheme.bits - 1) - 1
-        scale = _scales(torch.maximum(high, -low) / top, scheme.bits)
-        integers = (blocks / scale).round().clamp(-top, top)
-    else:
-        top = 2**scheme.bits - 1
-        scale = _scales((high - low) / top, scheme.bits)
-        zero_point = (-low / scale).round().clamp(0, top)
-        integers = (blocks / scale).round().clamp(-zero_point, top - zero_point)
-        integers = torch.where((blocks == high) & (high > 0), top - zero_point, integers)
-    return from_blocks(integers * scale, weight, role), scale.squeeze(-1)
+        scale = scales(torch.maximum(high, -low) / top, scheme.bits)
+        return Grid(scale, torch.full_like(scale, -top), torch.full_like(scale, top))
+    top = 2**scheme.bits - 1
+    scale = scales((high - low) / top, scheme.bits)
+    zero_point = (-low / scale).round().clamp(0, top)
+    return Grid(scale, -zero_point, top - zero_point)
 
 
 def to_blocks(weight: Tensor, role: WeightRole, scheme: WeightScheme) -> Tensor:
@@ -86,6 +111,11 @@ def shorten(values: Tensor, significant_bits: int) -> Tensor:
     return torch.ldexp((mantissa * steps).round() / steps, exponent)
 
 
-def _scales(exact: Tensor, bits: int) -> Tensor:
-    """Give short scales; those of channels that are next to nothing become the smallest."""
+def scales(exact: Tensor, bits: int) -> Tensor:
+    """Give short scales; those of channels that are next to nothing become the smallest.
+
+    Args:
+        exact: float32 or float64, any shape.
+        bits: Of the integers that they multiply.
+    """
     return shorten(exact.clamp_min(_SMALLEST_SCALE), _SCALE_BITS[bits])

@@ -137,8 +137,8 @@ def _fit_shape(
 ) -> tuple[WeightScheme, str]:
     if scheme.block_size is not None:
         return _fit_block(scheme, scheme.block_size, in_channels)
-    if scheme.group_size is not None:
-        return _fit_group(scheme, scheme.group_size, out_channels, elements)
+    if scheme.encoding == "palette" and scheme.granularity != "per_tensor":
+        return _fit_group(scheme, scheme.group_size or 1, out_channels, elements)
     return scheme, ""
 
 
@@ -161,13 +161,15 @@ def _fit_group(
     scheme: WeightScheme, group_size: int, out_channels: int, elements: int
 ) -> tuple[WeightScheme, str]:
     size = _largest_divisor(out_channels, group_size)
-    tables_bits = (out_channels // size) * 2**scheme.bits * _TABLE_ENTRY_BITS
+    entry_bits = scheme.table_bits or _TABLE_ENTRY_BITS
+    tables_bits = (out_channels // size) * 2**scheme.bits * entry_bits
     if size == out_channels:
         planned = _replace(scheme, granularity="per_tensor", group_size=None)
         return planned, f"one group holds all {out_channels} output channels"
     if tables_bits > scheme.bits * elements:
         planned = _replace(scheme, granularity="per_tensor", group_size=None)
-        return planned, f"tables for groups of {size} would be larger than the indices"
+        whose = f"groups of {size}" if scheme.group_size else "each channel"
+        return planned, f"tables for {whose} would be larger than the indices"
     if size < group_size:
         return _replace(scheme, group_size=size), f"{group_size} does not divide {out_channels}"
     return scheme, ""

@@ -139,6 +139,47 @@ def test_palettes_come_back_exactly(scheme: WeightScheme, layout: Layout, seed: 
     assert_array_equal(decoded(expression)[0], weight)
 
 
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        palette(4, table_bits=8),
+        palette(3, granularity="per_channel", table_bits=8),
+        palette(4, granularity="per_group", group_size=4, table_bits=8, sparsity=0.5),
+    ],
+    ids=str,
+)
+@given(seed=st.integers(0, 2**32))
+def test_tables_of_integers_come_back_exactly(scheme: WeightScheme, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    values = np.zeros((8, 8, 3), np.float32)
+    group = scheme.group_size or (1 if scheme.granularity == "per_channel" else 8)
+    for start in range(0, 8, group):
+        codes = random.integers(-126, 127, 2**scheme.bits)
+        codes[0] = 127
+        table = (codes * np.ldexp(random.integers(1024, 2048), -18)).astype(np.float32)
+        part = values[start : start + group]
+        part[:] = table[random.integers(0, table.size, part.shape)]
+        if scheme.sparsity:
+            part[random.random(part.shape) < scheme.sparsity] = 0
+        part[0, 0, 0] = table[0]
+    expression = encode(values, scheme, IOS18)
+    assert expression is not None
+    assert_array_equal(decoded(expression)[0], values)
+    lut = expression
+    while lut.op != "constexpr_blockwise_shift_scale":
+        assert lut.inner is not None
+        lut = lut.inner
+    data = lut.arguments["data"]
+    assert isinstance(data, Stored)
+    assert data.values.dtype == np.int8
+
+
+def test_tables_off_the_grid_of_their_integers_are_refused() -> None:
+    weight = np.array([[1.0, 0.5001, 0.333, 0.1]], np.float32)
+    with pytest.raises(CompressionIncomplete, match="off their grid"):
+        encode(weight, palette(2, table_bits=8), IOS18)
+
+
 @pytest.mark.parametrize("layout", [IOS16, IOS18])
 def test_sparse_floats_come_back_exactly(layout: Layout) -> None:
     weight = np.array([[0.0, 1.5, -0.0], [2.5, 0.0, 0.0]], np.float32)
@@ -209,6 +250,7 @@ def test_zero_channels_decode_to_zero() -> None:
         (linear(2), 18, "not 2"),
         (palette(6), 16, ""),
         (palette(3), 17, "iOS18"),
+        (palette(4, table_bits=8), 17, "iOS18"),
         (palette(4, granularity="per_group", group_size=4), 16, "iOS18"),
         (palette(4, sparsity=0.5), 17, "iOS18"),
         (linear(8, sparsity=0.5), 17, "iOS18"),
