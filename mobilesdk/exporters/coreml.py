@@ -41,6 +41,7 @@ from mobilesdk.core.step import StepContext
 from mobilesdk.coreml.limits import limit
 from mobilesdk.errors import CompressionIncomplete, InvalidDataset
 from mobilesdk.graph.records import complete_record, read_summary
+from mobilesdk.lowering.coreml.limits import is_int8, refuse_integers
 from mobilesdk.lowering.expectation import expected_weight, exported
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 plugin_api = 1
 
-_FIRST_INTEGER_ACTIVATIONS = 17
 _STORABLE_DTYPES = ("float32", "float16", "int32", "int64")
 _FLOAT_REASON = "plain weights are stored in the type that their op computes in"
 _KEPT_FLOAT32 = "coremltools keeps it in float32, as where float16 cannot hold a constant of it"
@@ -181,9 +181,7 @@ def _round_activations(
 
     compression, contract = complete_record(model), read_summary(model).contract
     int8_weights = {
-        found[record.name].constant.name
-        for record in records
-        if record.planned.encoding == "linear" and record.planned.bits == 8
+        found[record.name].constant.name for record in records if is_int8(record.planned)
     }
     samples = context.calibration
     if not samples:
@@ -243,7 +241,7 @@ def _is_half(options: CoreMLOptions) -> bool:
 def _refuse_precision(options: CoreMLOptions, request: Request) -> list[str]:
     activations = request.activations
     if activations.mode != "float":
-        return _refuse_integers(options, activations)
+        return refuse_integers(request, options.ios)
     half_weights = any(_is_plain_half(scheme) for scheme in request.weights.values())
     asked_bits = activations.bits if activations.bits == 16 or half_weights else None
     if asked_bits not in (None, 16 if _is_half(options) else 32):
@@ -253,17 +251,6 @@ def _refuse_precision(options: CoreMLOptions, request: Request) -> list[str]:
         ]
     if half_weights and not _is_half(options) and options.ios < 16:
         return ["Core ML: float16 weights of a float32 program need iOS16 or later."]
-    return []
-
-
-def _refuse_integers(options: CoreMLOptions, activations: ActivationScheme) -> list[str]:
-    if activations.mode == "dynamic" or activations.bits != 8:
-        return [f"Core ML has static int8 activations, and no {activations} ones."]
-    if options.ios < _FIRST_INTEGER_ACTIVATIONS:
-        return [
-            f"Core ML: {activations} activations need iOS{_FIRST_INTEGER_ACTIVATIONS} or later "
-            f"(deployment_target = {options.deployment_target!r})."
-        ]
     return []
 
 

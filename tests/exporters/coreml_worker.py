@@ -98,6 +98,9 @@ INT4 = (
 PALETTE6 = ("palettize", {"weights": {"bits": 6}, **NO_DATA})
 GROUPS = {"bits": 4, "granularity": "per_group", "group_size": 16}
 PALETTE4 = ("palettize", {"weights": GROUPS, **NO_DATA})
+TABLES8 = ("palettize", {"weights": {**GROUPS, "table_bits": 8}, **NO_DATA})
+CHANNELS = {"bits": 4, "granularity": "per_channel", "table_bits": 8}
+TABLE_EACH = ("palettize", {"weights": CHANNELS, **NO_DATA})
 SPARSE = ("sparsify", {"ratio": 0.5, **NO_DATA})
 TWO_OF_FOUR = ("sparsify", {"kept": [2, 4], **NO_DATA})
 BLOCKS = ("sparsify", {"ratio": 0.5, "block_size": 4, **NO_DATA})
@@ -112,6 +115,9 @@ COMPRESSED: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "int4_block16": ([INT4], {}),
     "palette6_ios17": ([PALETTE6], {"deployment_target": "iOS17"}),
     "palette4_group16": ([PALETTE4], {}),
+    "palette4_int8_tables": ([TABLES8], {}),
+    "palette4_channel": ([TABLE_EACH], {}),
+    "sparse_palette4_int8_tables": ([SPARSE, TABLES8], {}),
     "sparse": ([SPARSE], {}),
     "sparse_ios16": ([SPARSE], {"deployment_target": "iOS16"}),
     "sparse_int8": ([SPARSE, INT8], {}),

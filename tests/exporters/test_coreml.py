@@ -52,6 +52,9 @@ SCHEMES = {
     },
     "palette6_ios17": {"large": "palette6/tensor"},
     "palette4_group16": {"odd": "palette4/group11", "large": "palette4/group15"},
+    "palette4_int8_tables": {"large": "palette4-int8/group15", "table": "palette4-int8/group10"},
+    "palette4_channel": {"odd": "palette4-int8/channel", "up": "palette4-int8/channel"},
+    "sparse_palette4_int8_tables": {"large": "palette4-int8/group15 sparse50%"},
     "sparse": {"large": "float16 sparse50%", "depthwise": "float16"},
     "sparse_ios16": {"large": "float16 sparse50%"},
     "sparse_int8": {"large": "int8/channel sparse50%", "depthwise": "int8/channel"},
@@ -262,6 +265,19 @@ STATIC = Request(activations=ActivationScheme(mode="static", bits=8))
         (STATIC, {}, ""),
         (STATIC, {"deployment_target": "iOS17", "compute_precision": "float32"}, ""),
         (STATIC, {"deployment_target": "iOS16"}, "need iOS17 or later"),
+        (
+            Request(weights={"conv": INT4, "linear": INT4}, activations=STATIC.activations),
+            {},
+            "go with int8 weights, not with int4/channel ones",
+        ),
+        (
+            Request(
+                weights={"conv": INT4.model_copy(update={"bits": 8}), "linear": INT4},
+                activations=STATIC.activations,
+            ),
+            {},
+            "",
+        ),
         (
             Request(activations=ActivationScheme(mode="static", bits=16)),
             {},
