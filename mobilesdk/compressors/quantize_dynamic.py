@@ -43,6 +43,7 @@ class Config(LinearConfig):
             activations=ActivationScheme(mode="dynamic", bits=8),
             minimum_elements=0,
             corrects_biases=self.bias_correction,
+            rounding=self.rounding,
         )
 
 

@@ -71,6 +71,7 @@ class Config(LinearConfig):
             activations=self.activations.scheme(),
             minimum_elements=0,
             corrects_biases=self.bias_correction,
+            rounding=self.rounding,
         )
 
 

@@ -38,7 +38,9 @@ class Config(LinearConfig):
 
     def compression(self) -> Compression:
         """Ask for integer weights, and leave activations as they are."""
-        return Compression(self.requests(), corrects_biases=self.bias_correction)
+        return Compression(
+            self.requests(), corrects_biases=self.bias_correction, rounding=self.rounding
+        )
 
 
 PLUGIN = Method("quantize_weights", Config)

@@ -234,6 +234,8 @@ def _limit(scheme: WeightScheme, role: str) -> str:
         return f"linear weights have {_LINEAR_BITS} bits, not {scheme.bits}"
     if scheme.encoding == "palette" and scheme.bits not in _PALETTE_BITS:
         return f"tables have {_PALETTE_BITS} bits, not {scheme.bits}"
+    if scheme.table_bits is not None:
+        return f"tables are floats, not {scheme}"
     if scheme.kept or scheme.sparse_block_size:
         return f"zeros have no pattern, not {scheme}"
     if compressed and scheme.sparsity:

@@ -17,7 +17,7 @@ from torch.fx import Node
 
 from mobilesdk.core.scheme import ActivationScheme
 from mobilesdk.graph.activations import round_activations, rounding_points
-from mobilesdk.graph.interpreter import Values, run_variants
+from mobilesdk.graph.interpreter import Values, Visit, run_variants
 from mobilesdk.graph.layers import Layer, argument, layer_of
 from mobilesdk.graph.roles import weight_nodes
 
@@ -30,6 +30,7 @@ def correct_biases(
     samples: Sequence[Sequence[Tensor]],
     activations: ActivationScheme,
     report: Callable[..., None],
+    settled: Visit = lambda _node, _values: None,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Find the biases that give every layer the mean output of the float network.
 
@@ -43,12 +44,14 @@ def correct_biases(
         samples: Input tensors of each sample; 8 to 32 are enough.
         activations: Scheme of all activations.
         report: Called with a message and the share done.
+        settled: Called with each value after its layer is corrected and it is rounded; it may
+            change ``compressed`` for the layers that take the value.
 
     Returns:
         Corrected biases by fully qualified name, and a note for each layer that has none to
         correct.
     """
-    correction = _Correction(program, compressed, activations)
+    correction = _Correction(program, compressed, activations, settled)
     states: list[Mapping[str, Tensor]] = [{}, compressed]
     run_variants(program, states, samples, correction.visit, report)
     return correction.biases, correction.notes
@@ -62,6 +65,7 @@ class _Correction:
         program: torch.export.ExportedProgram,
         compressed: Mapping[str, Tensor],
         activations: ActivationScheme,
+        settled: Visit,
     ) -> None:
         self.biases: dict[str, Tensor] = {}
         self.notes: list[str] = []
@@ -69,16 +73,18 @@ class _Correction:
         self._tensors = {**program.state_dict, **program.constants}
         self._compressed = compressed
         self._activations = activations
+        self._settled = settled
         static = activations.mode == "static"
         self._rounding_points = rounding_points(program.graph) if static else frozenset()
 
     def visit(self, node: Node, values: Values) -> None:
-        """Correct a layer, and then round what it gives."""
+        """Correct a layer, round what it gives, and hand it on."""
         layer = layer_of(node)
         if layer:
             self._correct(node, layer, values)
         if node in self._rounding_points:
             round_activations(node, values, _COMPRESSED, self._activations)
+        self._settled(node, values)
 
     def _correct(self, node: Node, layer: Layer, values: Values) -> None:
         bias, axis = argument(node, layer.bias), layer.channel_axis

@@ -16,9 +16,10 @@ from mobilesdk.core.scheme import CompressionRecord, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import InvalidDataset
 from mobilesdk.graph.bias_correction import correct_biases
-from mobilesdk.graph.compression import Compression
-from mobilesdk.graph.encoding import encode
+from mobilesdk.graph.compression import Compression, Rounding
+from mobilesdk.graph.encoding import encode, with_zeros
 from mobilesdk.graph.importance import input_energies
+from mobilesdk.graph.layer_rounding import LayerRounding
 from mobilesdk.graph.planning import merge_records, plan_weights, planned_schemes
 from mobilesdk.graph.program import load_program, save_program, tensors_by_name
 from mobilesdk.graph.records import read_record, read_summary
@@ -56,11 +57,18 @@ def compress(
     before = read_record(model)
     records = plan_weights(program, compression.requests, before, compression.minimum_elements)
     samples = _calibration_samples(model, context) if compression.corrects_biases else []
-    changed = _encode_weights(program, records, before, samples, context)
+    weights = _Weights(program, records, before, samples, context)
     activations = compression.activations or before.activations
+    changed = weights.rounded
     notes: list[str] = []
     if samples:
-        biases, notes = correct_biases(program, changed, samples, activations, context.report)
+        better = weights.layer_rounding(compression.rounding)
+        settled = (better.visit,) if better else ()
+        biases, notes = correct_biases(
+            program, changed, samples, activations, context.report, *settled
+        )
+        notes += [f"weights are rounded by {compression.rounding}"] if better else []
+        notes += better.notes() if better else ()
         changed |= biases
     _assign(program, changed)
     after = CompressionRecord(
@@ -92,26 +100,49 @@ def _calibration_samples(model: Model, context: StepContext) -> list[tuple[Tenso
     ]
 
 
-def _encode_weights(
-    program: torch.export.ExportedProgram,
-    records: Sequence[WeightRecord],
-    before: CompressionRecord,
-    samples: Sequence[Sequence[Tensor]],
-    context: StepContext,
-) -> dict[str, Tensor]:
-    """Give the new values of every planned weight, by fully qualified name."""
-    energies: dict[str, Tensor] = {}
-    if samples and any(record.planned.encoding == "palette" for record in records):
-        energies = input_energies(program, samples, context.report)
-    earlier = planned_schemes(before)
-    tensors = tensors_by_name(program)
-    encoded = {}
-    for place, record in enumerate(records):
-        context.report(f"rounding {record.name}", place / len(records))
-        scheme_before = earlier.get(record.name, WeightScheme())
-        weight = tensors[record.name].detach()
-        encoded[record.name] = encode(weight, record, scheme_before, energies.get(record.name))
-    return encoded
+class _Weights:
+    """The values of every planned weight, by fully qualified name.
+
+    Attributes:
+        rounded: As its scheme can hold them.
+    """
+
+    def __init__(
+        self,
+        program: torch.export.ExportedProgram,
+        records: Sequence[WeightRecord],
+        before: CompressionRecord,
+        samples: Sequence[Sequence[Tensor]],
+        context: StepContext,
+    ) -> None:
+        self._program, self._records = program, records
+        self._energies: dict[str, Tensor] = {}
+        if samples and any(record.planned.encoding == "palette" for record in records):
+            self._energies = input_energies(program, samples, context.report)
+        earlier, tensors = planned_schemes(before), tensors_by_name(program)
+        self._open: dict[str, Tensor] = {}
+        self.rounded: dict[str, Tensor] = {}
+        for place, record in enumerate(records):
+            name = record.name
+            context.report(f"rounding {name}", place / len(records))
+            scheme_before = earlier.get(name, WeightScheme())
+            weight = with_zeros(tensors[name].detach(), record, scheme_before)
+            if record.planned != scheme_before:
+                self._open[name] = weight
+            self.rounded[name] = encode(weight, record, scheme_before, self._energies.get(name))
+
+    def layer_rounding(self, rounding: Rounding) -> LayerRounding | None:
+        """Give what rounds weights better while the network runs; None where that is nearest."""
+        if rounding == "nearest":
+            return None
+        return LayerRounding(
+            self._program,
+            self._records,
+            self._open,
+            self.rounded,
+            self._energies,
+            asymmetric=rounding == "gptaq",
+        )
 
 
 def _assign(program: torch.export.ExportedProgram, values: Mapping[str, Tensor]) -> None:

@@ -18,7 +18,7 @@ def encode(
     """Round a weight to what its scheme can hold.
 
     Args:
-        weight: float32, shape as in torch.
+        weight: float32, shape as in torch, with the zeros of its scheme (`with_zeros`).
         record: What was planned for it.
         before: The scheme that it has now; nothing is done if that is the planned one.
         energy: Mean square of each input channel, float32, which tables are fitted to; every
@@ -28,24 +28,33 @@ def encode(
         A new float32 tensor of the same shape.
 
     Raises:
-        CompressionIncomplete: A value is not finite, or does not fit into float16.
+        CompressionIncomplete: A value does not fit into float16.
     """
-    if not bool(weight.isfinite().all()):
-        raise CompressionIncomplete(
-            f"{record.name} holds values that are not finite.",
-            hint="repair the checkpoint: no scheme can store them.",
-        )
     planned, role = record.planned, record.role
     if planned == before:
         return weight.clone()
-    if planned.sparsity > before.sparsity:
-        weight = zero_elements(weight, role, planned)
     if planned.encoding == "linear":
         return round_linear(weight, role, planned)[0]
     if planned.encoding == "palette":
         counts = None if energy is None else importance(energy, role, record.shape)
         return round_palette(weight, role, planned, counts)[0]
     return _round_float(weight, record)
+
+
+def with_zeros(weight: Tensor, record: WeightRecord, before: WeightScheme) -> Tensor:
+    """Set the elements to zero that the planned scheme does without.
+
+    Raises:
+        CompressionIncomplete: A value is not finite.
+    """
+    if not bool(weight.isfinite().all()):
+        raise CompressionIncomplete(
+            f"{record.name} holds values that are not finite.",
+            hint="repair the checkpoint: no scheme can store them.",
+        )
+    if record.planned.sparsity <= before.sparsity:
+        return weight
+    return zero_elements(weight, record.role, record.planned)
 
 
 def _round_float(weight: Tensor, record: WeightRecord) -> Tensor:

@@ -39,7 +39,8 @@ def run_variants(
     Args:
         program: Flat, static; changes nothing in place.
         states: One per variant: parameters, buffers and constants by fully qualified name. Names
-            that a state lacks are taken from the program.
+            that a state lacks are taken from the program. A state is read when an op takes a value
+            of it, so that ``visit`` may change it for later ops.
         samples: Input tensors of each sample, in the order of the program.
         visit: Called after each user input and each op with its values.
         report: Called with a message and the share done.
@@ -79,9 +80,9 @@ class _Walk:
         self._samples = len(samples)
         self._last_uses = _last_uses(program.graph)
         self._varying: set[Node] = set()
-        own = {**program.state_dict, **program.constants}
-        for name, node in weight_nodes(program).items():
-            self.values[node] = [[state.get(name, own[name])] for state in states]
+        self._states = states
+        self._own = {**program.state_dict, **program.constants}
+        self._names = {node: name for name, node in weight_nodes(program).items()}
         for node, tensors in zip(_user_inputs(program), zip(*samples, strict=True), strict=True):
             self.values[node] = [list(tensors) for _ in states]
             self._varying.add(node)
@@ -119,6 +120,9 @@ class _Walk:
 
     def _arguments(self, arguments: Any, variant: int, sample: int) -> Any:
         def value(node: Node) -> Any:
+            if node in self._names:
+                name = self._names[node]
+                return self._states[variant].get(name, self._own[name])
             values = self.values[node][variant]
             return values[sample if node in self._varying else 0]
 

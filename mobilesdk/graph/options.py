@@ -11,6 +11,7 @@ from pydantic import model_validator
 
 from mobilesdk.core.scheme import WeightRole, WeightScheme
 from mobilesdk.core.step import StepConfig
+from mobilesdk.graph.compression import Rounding
 from mobilesdk.graph.method import MethodConfig
 from mobilesdk.graph.schemes import requests_by_role
 
@@ -51,18 +52,37 @@ class LinearWeights(StepConfig):
         )
 
 
-class LinearConfig(MethodConfig):
+class RoundingConfig(MethodConfig):
+    """Fields that all methods which round weights have.
+
+    Attributes:
+        bias_correction: Whether biases make up for the mean error of their layers.
+        rounding: How weights are put onto their grids: each element to the nearest value
+            (``nearest``); each layer at the least error of what it gives on calibration samples
+            (``gptq``); the same, with the errors of earlier layers made up for (``gptaq``), which
+            is better at 4 bits and below. Both go with bias correction.
+    """
+
+    bias_correction: bool = True
+    rounding: Rounding = "nearest"
+
+    @model_validator(mode="after")
+    def _rounds_with_samples(self) -> Self:
+        if self.rounding != "nearest" and not self.bias_correction:
+            raise ValueError(f'rounding = "{self.rounding}" goes with bias_correction = true')
+        return self
+
+
+class LinearConfig(RoundingConfig):
     """Fields that all methods with integer weights have.
 
     Attributes:
         weights: Scheme of all weights.
         overrides: Scheme of weights by role, where it differs.
-        bias_correction: Whether biases make up for the mean error of their layers.
     """
 
     weights: LinearWeights = LinearWeights()
     overrides: dict[WeightRole, LinearWeights] = {}
-    bias_correction: bool = True
 
     def requests(self) -> dict[WeightRole, WeightScheme]:
         """Give what is asked for each role."""

@@ -70,6 +70,18 @@ def test_blocks_and_overrides(apply: Apply) -> None:
     assert reasons["table.weight"] == reasons["linear.weight"] == ""
 
 
+def test_better_rounding_keeps_the_schemes_and_is_recorded(apply: Apply) -> None:
+    for method in ("quantize_weights", "palettize"):
+        plain = apply(method, weights={"bits": 4})
+        better = apply(method, weights={"bits": 4}, rounding="gptq")
+        assert planned(better) == planned(plain)
+        assert not torch.equal(state(better)["conv.weight"], state(plain)["conv.weight"])
+        notes = record(better).notes
+        assert f"{method}: weights are rounded by gptq" in notes
+        named = {note.split()[1] for note in notes if "rounded to nearest" in note}
+        assert named == {"up.weight", "table.weight"}
+
+
 def test_static_rounds_small_weights_too(apply: Apply) -> None:
     model = apply("quantize_static", activations={"observer": "percentile"})
     assert set(planned(model).values()) == {"int8/channel"}
@@ -93,6 +105,24 @@ def test_tables_hold_few_values(apply: Apply) -> None:
     for group in weights["conv.weight"].split(16):
         assert len(group.unique()) == 4
     assert len(weights["depthwise.weight"].unique()) > 100
+
+
+def test_tables_of_integers_and_of_single_channels(apply: Apply) -> None:
+    fields = {"bits": 2, "granularity": "per_channel", "table_bits": 8}
+    model = apply("palettize", weights=fields)
+    weights = state(model)
+    assert planned(model)["conv.weight"] == "palette2-int8/channel"
+    for channel in weights["conv.weight"]:
+        entries = channel.unique().double()
+        assert len(entries) <= 4
+        steps = entries / entries.abs().max() * 127
+        assert torch.allclose(steps, steps.round(), atol=1e-4)
+    assert (
+        planned(apply("palettize", weights={"bits": 8, "granularity": "per_channel"}))[
+            "linear.weight"
+        ]
+        == "palette8/tensor"
+    )  # tables of 256 entries for 40 elements each
 
 
 def test_zeros_outlive_what_follows(apply: Apply, float_model: Model) -> None:
@@ -198,6 +228,9 @@ def test_weights_that_cannot_be_stored_are_refused_by_name(
         ("quantize_static", {"activations": {"bits": 4}}),
         ("quantize_static", {"activations": {"observer": "histogram"}}),
         ("palettize", {"weights": {"bits": 5}}),
+        ("palettize", {"weights": {"table_bits": 4}}),
+        ("palettize", {"rounding": "gptq", "bias_correction": False}),
+        ("quantize_weights", {"rounding": "adaround"}),
         ("palettize", {"weights": {"group_size": 16}}),
         ("sparsify", {"ratio": 1.0}),
         ("sparsify", {}),
