@@ -115,7 +115,8 @@ def test_sets_that_share_samples_are_a_problem_of_the_plan(plan, command_line, s
     result = plan(tier, arguments=["--evaluation", sets / "calibration.npz"])
     assert result.code == 2
     (problem,) = result.json["problems"]
-    assert "40 sample(s) of the evaluation set are in the calibration set too" in problem
+    assert "40 sample(s) of the evaluation set are in the calibration set too" in problem["message"]
+    assert problem["code"] == "invalid-dataset"
     result = plan(tier, arguments=["--evaluation", sets / "evaluation.npz"])
     assert (result.code, result.json["problems"]) == (0, [])
 
@@ -188,7 +189,8 @@ def test_what_two_targets_share_is_one_step(plan, command_line):
 def test_two_targets_of_one_name_are_refused(plan, command_line, tmp_path):
     target = command_line.target("tier")
     result = plan(target, target)
-    assert result.json["problems"] == ["Two targets are named 'tier'. rename one of them."]
+    (problem,) = result.json["problems"]
+    assert problem["message"].startswith("Two targets are named 'tier': ")
 
 
 def test_a_family_that_a_tier_does_not_get_is_refused_only_if_asked_for(plan, command_line):
@@ -196,7 +198,8 @@ def test_a_family_that_a_tier_does_not_get_is_refused_only_if_asked_for(plan, co
     reason = 'default = { unsupported = "too slow" }'
     target.write_text(target.read_text().replace('default = "plain"', reason))
     result = plan(target)
-    assert result.json["problems"] == ["linear for tier: too slow"]
+    (problem,) = result.json["problems"]
+    assert problem["message"] == "linear for tier: too slow"
     result = plan()  # every shipped target in reach
     assert result.code == 0, result.out
     assert all(entry["reason"] for entry in result.json["unreachable"])

@@ -1,7 +1,7 @@
 from xml.etree.ElementTree import fromstring
 
 from mobilesdk.bundle.manifest import Failure, Manifest
-from mobilesdk.errors import MobileSDKError, PlanRefused, VariantFailure, WorkerCrashed
+from mobilesdk.errors import MobileSDKError, PlanRefused, Problem, VariantFailure, WorkerCrashed
 from mobilesdk.report.junit import error_xml, junit_xml
 
 
@@ -47,7 +47,8 @@ def test_a_build_of_which_nothing_is_left_names_each_variant():
 
 
 def test_a_refused_plan_names_each_problem_and_another_error_itself():
-    assert outcomes(PlanRefused(["no set", "no\x1btool"], hint="see")) == [
+    problems = [Problem("invalid-dataset", "no set"), Problem("usage", "no\x1btool")]
+    assert outcomes(PlanRefused(problems, hint="see")) == [
         ("build", "build", "problem 1", "no set\nsee"),
         ("build", "build", "problem 2", "no?tool\nsee"),
     ]
