@@ -138,12 +138,14 @@ def run_build(
         StepFailed: No variant could be built.
     """
     before = preflight(request)
+    place: Path | None = output
     try:
         check_output(output, overwrite=overwrite)
     except (UsageError, WriteFailed) as error:
         before.note(error)
+        place = None  # what cannot be written there needs no room
     recorder = CostRecorder(listener)
-    plan, graph, models = _plan(request, before, cache, workers, recorder.listen, output)
+    plan, graph, models = _plan(request, before, cache, workers, recorder.listen, place)
     refuse(plan, before)
     wanted = [key for variant in graph.variants for key in variant.results]
     schedule = Schedule(graph.tasks, cache, workers, recorder.listen, request.plugins)

@@ -18,7 +18,7 @@ spec = ModelSpec(object(), (), inputs={"x": ImageInput(size=(2, 2)), "y": TokenI
 result = mobilesdk.build("m.py:f", output=Path("b"), targets=["apple-ane"], calibration="photos")
 code: int = result.exit_code
 names: list[str] = [v.target for m in result.manifest.models for v in m.variants]
-problems: tuple[str, ...] = mobilesdk.plan("m.py:f").problems
+codes: list[str] = [problem.code for problem in mobilesdk.plan("m.py:f").problems]
 passed: bool | None = mobilesdk.verify("b").passed
 size: int = mobilesdk.inspect(Path("a.tflite")).size_bytes
 preparation = ArrayInput()
@@ -76,7 +76,11 @@ def test_what_goes_wrong_is_raised(arguments, command_line):
     arguments["targets"] = [command_line.target("refused", note="refused")]
     with pytest.raises(PlanRefused) as caught:
         mobilesdk.build(LINEAR, output=output / "new", **arguments)
-    assert caught.value.problems == ("linear for refused: it stores no notes",)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.message) == (
+        "plan-refused",
+        "linear for refused: it stores no notes",
+    )
 
 
 def test_nothing_changed_starts_no_worker_and_imports_no_toolchain(arguments, command_line):

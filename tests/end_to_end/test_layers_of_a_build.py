@@ -109,7 +109,7 @@ def test_a_runtime_that_shows_nothing_is_a_problem_of_the_plan(build, command_li
     result = build(command_line.target("plain"), arguments=["--layers", 8, "--json"])
     assert result.code == 2
     (problem,) = result.json["problems"]
-    assert "'plain' shows no values inside an artifact; leave out --layers" in problem
+    assert "'plain' shows no values inside an artifact; leave out --layers" in problem["message"]
 
 
 def test_layers_need_an_evaluation_set(command_line):
@@ -118,7 +118,8 @@ def test_layers_need_an_evaluation_set(command_line):
     result = command_line(*given)
     assert result.code == 2
     (problem,) = result.json["problems"]
-    assert "layers are compared on an evaluation set. give --evaluation" in problem
+    assert "layers are compared on an evaluation set" in problem["message"]
+    assert "give --evaluation" in problem["hint"]
 
 
 def test_a_plan_has_the_step(command_line, sets):

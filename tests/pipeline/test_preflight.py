@@ -81,7 +81,7 @@ def test_an_output_that_exists_is_told_before_the_model_is_read(build, fresh, co
 
 @pytest.mark.parametrize(
     ("model", "told"),
-    [("nowhere.py:build", "There is no file nowhere.py"), ("a-b:c", "No frontend takes")],
+    [("nowhere.py:build", "There is no file nowhere.py"), ("net.onnx", "No frontend takes")],
 )
 def test_a_model_that_is_not_there_is_told_with_the_rest(build, fresh, model, told):
     result = build("aple-ane", model=model)
