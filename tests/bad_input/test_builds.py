@@ -35,8 +35,9 @@ def test_names_may_have_any_letters(build, command_line, shared_cache, sets, mon
     assert command_line("verify", folder / "Bündel", *plugins()).code == 0
 
 
-def test_a_damaged_result_in_the_cache_is_made_again(build, command_line, own_cache):
+def test_a_damaged_result_in_the_cache_is_made_again(build, command_line, own_cache, monkeypatch):
     assert ROWS["cache-damaged"].code == "works"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own_cache))
     target = command_line.target("tier", padding_bytes=13)
     assert build(target).code == 0
     before = read_manifest(command_line.folder / "bundle")

@@ -53,17 +53,17 @@ def saved(tmp_path_factory):
     from mobilesdk.graph.program import save_program
 
     folder = tmp_path_factory.mktemp("model")
-    (folder / "net.py").write_text(SOURCE)
+    (folder / "refused_net.py").write_text(SOURCE)
     sys.path.insert(0, str(folder))
     try:
-        import net
+        import refused_net
 
-        module, example = net.build()
+        module, example = refused_net.build()
         program = prepare(export_flat(module, input_leaves(module, example)))
         save_program(program, folder / "program.pt2")
     finally:
         sys.path.remove(str(folder))
-        del sys.modules["net"]
+        del sys.modules["refused_net"]
     return folder / "program.pt2"
 
 
@@ -98,8 +98,8 @@ def test_an_op_is_told_with_the_line_that_calls_it(message, refused):
 
 def test_an_op_that_is_called_in_several_lines_is_told_with_all(refused):
     error = refused("no kernel for aten.relu.default")
-    assert error.place == ("net.py", 5)
-    assert error.message.endswith("Called in net.py:8 too.")
+    assert error.place == ("refused_net.py", 5)
+    assert error.message.endswith("Called in refused_net.py:8 too.")
 
 
 @pytest.mark.parametrize("message", ["it broke", "no kernel for aten.gelu.default", "relu failed"])
@@ -116,11 +116,11 @@ def test_a_prepared_program_keeps_lines_and_no_folder_of_this_machine(saved, pro
 
     with zipfile.ZipFile(saved) as archive:
         content = b"".join(map(archive.read, archive.namelist()))
-    assert b"net.py" in content
+    assert b"refused_net.py" in content
     assert str(saved.parent).encode() not in content
     again = graph_module(program)
     nodes = again.graph.find_nodes(op="call_function", target=torch.ops.aten.fft_fft.default)
-    assert [place_of_node(node) for node in nodes] == [("net.py", 7)]
+    assert [place_of_node(node) for node in nodes] == [("refused_net.py", 7)]
     save_program(program, tmp_path / "again.pt2")
     kept = load_program(tmp_path / "again.pt2").graph.nodes
     assert {place_of_node(node).line for node in kept} == {None, 5, 7, 8}
