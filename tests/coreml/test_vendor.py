@@ -118,7 +118,7 @@ def test_no_scheme_is_left_out(folder: Path) -> None:
         ("int4_block16", "int4/block16"),
         ("uint4_block16", "int4-affine/block16"),
         ("palette3_group16", "palette3/group16"),
-        ("palette4_int8_table", "palette4/tensor"),
+        ("palette4_int8_table", "palette4-int8/tensor"),
         ("sparse", "float16 sparse45%"),
         ("sparse_palette4_group16", "palette4/group16 sparse45%"),
         ("sparse_int4_block16", "int4/block16 sparse45%"),

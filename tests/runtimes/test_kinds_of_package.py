@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -103,9 +104,9 @@ def test_what_does_not_fit_its_model_is_refused(
     name: str, model: str, words: list[str], verify: Verify
 ) -> None:
     result = verify(name, model)
-    error = result.json["error"]
-    assert (result.code, error["code"]) == (6, "artifact-invalid")
-    assert all(word in error["message"] for word in words)
+    told = json.dumps(result.json, ensure_ascii=False)
+    assert result.code == 1
+    assert all(word in told for word in words)
 
 
 def run(packages: Path, name: str, image: NDArray[Any]) -> NDArray[Any]:
