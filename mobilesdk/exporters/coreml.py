@@ -46,6 +46,8 @@ from mobilesdk.lowering.expectation import expected_weight, exported
 from mobilesdk.plugins.contract import ExportOptions, Tool
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mobilesdk.lowering.coreml.weights import FoundWeight
 
 plugin_api = 1
@@ -149,7 +151,7 @@ class CoreMLExporter:
             weights=tuple(
                 expected_weight(
                     item,
-                    values[item.name],
+                    _as_decoded(values[item.name], found.get(item.name)),
                     artifact_name=names.get(item.name, ""),
                     merged=item.role == "other" and item.name not in names,
                 )
@@ -278,6 +280,14 @@ def _kept_float32(mil: Any) -> dict[str, str]:
     }
     reasons = dict.fromkeys(sorted(kept - {"const"}), _KEPT_FLOAT32)
     return reasons | {"cast": "converts between float32 and float16"}
+
+
+def _as_decoded(values: NDArray[Any], weight: FoundWeight | None) -> NDArray[Any]:
+    """Give the values that a file decodes to: those of a weight whose op takes float16 are rounded.
+
+    The steps of a table of integers meet few roundings, each of many elements: they do not cancel.
+    """
+    return values.astype("float16") if weight is not None and weight.is_half else values
 
 
 def _as_stored(

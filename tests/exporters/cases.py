@@ -24,7 +24,7 @@ from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import ActivationScheme, CompressionRecord, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import MobileSDKError
-from mobilesdk.graph.encoding import encode
+from mobilesdk.graph.encoding import encode, with_zeros
 from mobilesdk.graph.prepare import prepare
 from mobilesdk.graph.program import export_program, graph_module, load_program, tensors_by_name
 from mobilesdk.graph.roles import weights
@@ -210,6 +210,6 @@ def _put_on_grids(program: torch.export.ExportedProgram, case: Case) -> Compress
             **weight.model_dump(exclude={"groups"}), requested=scheme, planned=scheme
         )
         values = tensors_by_name(program)[weight.name].data
-        values.copy_(encode(values, record, FLOAT))
+        values.copy_(encode(with_zeros(values, record, FLOAT), record, FLOAT))
         records.append(record)
     return CompressionRecord(weights=tuple(records), activations=case.activations)

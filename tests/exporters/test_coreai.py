@@ -76,18 +76,7 @@ def layers(exported: Path, name: str) -> dict[str, WeightInfo]:
     return {weight.op: weight for weight in info_of(exported, name).weights}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(reason="the ledger does not see zeros of Core AI files")]
-            if name == "sparse"
-            else [],
-        )
-        for name in EXPORTED
-    ],
-)
+@pytest.mark.parametrize("name", EXPORTED)
 def test_the_file_holds_what_was_planned(exported: Path, name: str) -> None:
     assert ledger_of(exported, name).different == ()
     assert info_of(exported, name).problems == ()

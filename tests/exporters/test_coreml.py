@@ -102,18 +102,7 @@ def expected(expectation: Expectation, name: str) -> ExpectedWeight:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(reason="int8 tables of a transposed convolution are off")]
-            if name == "palette4_int8_tables"
-            else [],
-        )
-        for name in SCHEMES
-    ],
-)
+@pytest.mark.parametrize("name", SCHEMES)
 def test_every_weight_is_stored_as_planned(name: str, exported: Path) -> None:
     expectation, info = read(exported, name)
     assert info.problems == ()
