@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import AudioInput, Contract, InputSpec
-from mobilesdk.data.folder import files_of_set
+from mobilesdk.data.folder import files_of_set, sole_input
 from mobilesdk.data.labels import folder_labels
 from mobilesdk.data.sample import Sample
 from mobilesdk.errors import InvalidDataset
@@ -52,14 +52,7 @@ def open_audio(folder: Path, contract: Contract) -> Recordings:
         InvalidDataset: The model does not take one recording and nothing else, a file is none, or a
             link leads nowhere or in a circle.
     """
-    if len(contract.inputs) != 1:
-        names = ", ".join(each.name for each in contract.inputs)
-        raise InvalidDataset(
-            f"{folder} is a folder of recordings, but the model has {len(contract.inputs)} inputs "
-            f"({names}).",
-            hint="give a .npz file with one array for each input.",
-        )
-    spec = contract.inputs[0]
+    spec = sole_input(folder, contract, "recordings")
     if not isinstance(spec.preparation, AudioInput):
         raise InvalidDataset(
             f"{folder} is a folder of recordings, but the contract does not say how one becomes "

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mobilesdk.core.contract import Contract, InputSpec
 from mobilesdk.errors import InvalidDataset
 
 
@@ -41,6 +42,27 @@ def files_of_set(folder: Path) -> Iterator[Path]:
                 f"{path} is a link that leads nowhere.", hint="mend the link, or remove it."
             )
         yield path
+
+
+def sole_input(folder: Path, contract: Contract, kind: str) -> InputSpec:
+    """Give the input that the files of a folder are for.
+
+    Args:
+        folder: Of the set, for the message.
+        contract: Of the model.
+        kind: What the files are, in the plural.
+
+    Raises:
+        InvalidDataset: The model takes more than one input.
+    """
+    if len(contract.inputs) != 1:
+        names = ", ".join(each.name for each in contract.inputs)
+        raise InvalidDataset(
+            f"{folder} is a folder of {kind}, but the model has {len(contract.inputs)} inputs "
+            f"({names}).",
+            hint="give a .npz file with one array for each input.",
+        )
+    return contract.inputs[0]
 
 
 def unreadable(path: Path, error: OSError) -> InvalidDataset:

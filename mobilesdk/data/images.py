@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec
-from mobilesdk.data.folder import files_of_set
+from mobilesdk.data.folder import files_of_set, sole_input
 from mobilesdk.data.labels import folder_labels
 from mobilesdk.data.sample import Sample
 from mobilesdk.errors import InvalidDataset
@@ -58,14 +58,7 @@ def open_images(folder: Path, contract: Contract) -> ImageFolder:
         InvalidDataset: The model does not take one image and nothing else, a link leads nowhere or
             in a circle, or a folder cannot be read.
     """
-    if len(contract.inputs) != 1:
-        names = ", ".join(each.name for each in contract.inputs)
-        raise InvalidDataset(
-            f"{folder} is a folder of images, but the model has {len(contract.inputs)} inputs "
-            f"({names}).",
-            hint="give a .npz file with one array for each input.",
-        )
-    spec = contract.inputs[0]
+    spec = sole_input(folder, contract, "images")
     if not isinstance(spec.preparation, ImageInput):
         raise InvalidDataset(
             f"{folder} is a folder of images, but the contract does not say how an image becomes "

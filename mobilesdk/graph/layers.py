@@ -28,6 +28,17 @@ class Layer:
     channel_axis: Literal[1, -1]
 
 
+CONVOLUTIONS = frozenset(
+    {
+        _aten.conv1d,
+        _aten.conv2d,
+        _aten.conv3d,
+        _aten.conv_transpose1d,
+        _aten.conv_transpose2d,
+        _aten.conv_transpose3d,
+    }
+)
+"""All convolutions of prepared programs, whatever their overload."""
 _CONVOLUTION = Layer(input=0, weight=1, bias=2, channel_axis=1)
 _LAYERS: dict[Any, Layer] = {
     _aten.conv1d.default: _CONVOLUTION,

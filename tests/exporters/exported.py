@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+
+from mobilesdk.core.ledger import Expectation
 
 _ROOT = Path(__file__).parents[2]
 
@@ -24,6 +27,20 @@ def export(cases: str, folder: Path, names: list[str], hash_seed: str) -> Path:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
+
+
+def expectation_of(exported: Path, name: str) -> Expectation:
+    """Read what the exporter said of a case."""
+    text = (exported / name / "expectation.json").read_text()
+    return Expectation.model_validate_json(text)
+
+
+def check_refusal(exported: Path, name: str, code: str, word: str) -> None:
+    """Check that the exporter refused a case, named a word, and said what to do."""
+    error = json.loads((exported / name / "error.json").read_text())
+    assert error["code"] == code
+    assert word in error["message"]
+    assert error["hint"]
 
 
 def worst_sqnr_db(case: Path) -> float:

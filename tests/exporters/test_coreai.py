@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mobilesdk.bundle.canonical import tree_hash
 from mobilesdk.core.artifact import ArtifactInfo, WeightInfo
 from mobilesdk.core.contract import Contract, InputSpec
 from mobilesdk.core.form import Needs
-from mobilesdk.core.ledger import Expectation, Ledger
+from mobilesdk.core.ledger import Ledger
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightScheme
 from mobilesdk.coreai.bytecode import read_bytecode
@@ -26,7 +25,7 @@ from mobilesdk.graph.program import load_program, tensors_by_name
 from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.runtimes.coreai import PLUGIN as RUNTIME
 from mobilesdk.verify.ledger import build_ledger
-from tests.exporters.exported import export, worst_sqnr_db
+from tests.exporters.exported import check_refusal, expectation_of, export, worst_sqnr_db
 
 # Case → least SQNR in dB of the file against the compressed program, over two samples.
 EXPORTED = {
@@ -62,11 +61,6 @@ def info_of(exported: Path, name: str) -> ArtifactInfo:
     return RUNTIME.inspect(exported / name / "model.aimodel")
 
 
-def expectation_of(exported: Path, name: str) -> Expectation:
-    text = (exported / name / "expectation.json").read_text()
-    return Expectation.model_validate_json(text)
-
-
 def ledger_of(exported: Path, name: str) -> Ledger:
     return build_ledger(expectation_of(exported, name), info_of(exported, name))
 
@@ -89,12 +83,7 @@ def test_apples_runtime_computes_what_the_program_computes(exported: Path, name:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_would_go_wrong_is_refused(exported: Path, name: str) -> None:
-    code, word = REFUSED[name]
-    error = json.loads((exported / name / "error.json").read_text())
-
-    assert error["code"] == code
-    assert word in error["message"]
-    assert error["hint"]
+    check_refusal(exported, name, *REFUSED[name])
 
 
 @pytest.mark.parametrize(

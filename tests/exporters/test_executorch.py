@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ import pytest
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.form import Needs
-from mobilesdk.core.ledger import Expectation, Ledger
+from mobilesdk.core.ledger import Ledger
 from mobilesdk.core.model import ModelSummary, ModelWeight
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightRole, WeightScheme
 from mobilesdk.exporters.executorch import PLUGIN, ExecuTorchOptions
 from mobilesdk.runtimes.executorch import PLUGIN as RUNTIME
 from mobilesdk.verify.ledger import build_ledger
-from tests.exporters.exported import export, worst_sqnr_db
+from tests.exporters.exported import check_refusal, expectation_of, export, worst_sqnr_db
 
 # Case → least SQNR in dB of the file against the compressed program.
 RUN = {
@@ -65,8 +64,7 @@ def info_of(exported: Path, name: str) -> ArtifactInfo:
 
 
 def ledger_of(exported: Path, name: str) -> Ledger:
-    text = (exported / name / "expectation.json").read_text()
-    return build_ledger(Expectation.model_validate_json(text), info_of(exported, name))
+    return build_ledger(expectation_of(exported, name), info_of(exported, name))
 
 
 @slow
@@ -118,8 +116,7 @@ def test_the_vendors_quantizer_is_seen_to_be_worse(exported: Path) -> None:
 
 @slow
 def test_ops_without_an_int8_kernel_stay_float_with_a_reason(exported: Path) -> None:
-    text = (exported / "joined" / "expectation.json").read_text()
-    allowed = Expectation.model_validate_json(text).float_op_types
+    allowed = expectation_of(exported, "joined").float_op_types
 
     assert set(allowed) == {"XNNConvert", "XNNSigmoid", "XNNSoftmax"}
     assert all(allowed.values())
@@ -127,8 +124,7 @@ def test_ops_without_an_int8_kernel_stay_float_with_a_reason(exported: Path) -> 
 
 @slow
 def test_a_program_that_stayed_float_by_mistake_is_different(exported: Path) -> None:
-    text = (exported / "static" / "expectation.json").read_text()
-    ledger = build_ledger(Expectation.model_validate_json(text), info_of(exported, "float"))
+    ledger = build_ledger(expectation_of(exported, "static"), info_of(exported, "float"))
 
     assert {entry.kind for entry in ledger.different} == {"weight", "op"}
 
@@ -177,12 +173,7 @@ def test_the_package_in_a_core_ml_program_computes_the_same(
 @slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_stored_is_refused(exported: Path, name: str) -> None:
-    code, word = REFUSED[name]
-    error = json.loads((exported / name / "error.json").read_text())
-
-    assert error["code"] == code
-    assert word in error["message"]
-    assert error["hint"]
+    check_refusal(exported, name, *REFUSED[name])
     assert not (exported / name / "model.pte").exists()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.form import Needs
-from mobilesdk.core.ledger import Expectation, Ledger
+from mobilesdk.core.ledger import Ledger
 from mobilesdk.core.model import ModelSummary, ModelWeight
 from mobilesdk.core.scheme import ActivationScheme, Request, WeightScheme
 from mobilesdk.errors import DelegationRefused
@@ -19,7 +18,7 @@ from mobilesdk.exporters.litert import PLUGIN, LiteRTOptions, require_op_set
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
 from mobilesdk.lowering.litert.recipe import OpSet
 from mobilesdk.verify.ledger import build_ledger
-from tests.exporters.exported import export, worst_sqnr_db
+from tests.exporters.exported import check_refusal, expectation_of, export, worst_sqnr_db
 from tests.flatbuffers.tflite_files import File
 
 REPEATED = ["two_static", "text_blocks"]
@@ -65,11 +64,6 @@ def info_of(exported: Path, name: str) -> ArtifactInfo:
     return inspect_tflite(exported / name / "model.tflite")
 
 
-def expectation_of(exported: Path, name: str) -> Expectation:
-    text = (exported / name / "expectation.json").read_text()
-    return Expectation.model_validate_json(text)
-
-
 def ledger_of(exported: Path, name: str) -> Ledger:
     return build_ledger(expectation_of(exported, name), info_of(exported, name))
 
@@ -97,12 +91,7 @@ def test_every_weight_is_found_by_its_name(exported: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_would_go_wrong_is_refused(exported: Path, name: str) -> None:
-    code, word = REFUSED[name]
-    error = json.loads((exported / name / "error.json").read_text())
-
-    assert error["code"] == code
-    assert word in error["message"]
-    assert error["hint"]
+    check_refusal(exported, name, *REFUSED[name])
 
 
 def test_two_processes_write_the_same_bytes(exported: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from mobilesdk.graph.layers import CONVOLUTIONS
 from mobilesdk.graph.pruning import rules_layers, rules_shapes
 from mobilesdk.graph.pruning.tracing import NoRule, Trace
 from mobilesdk.graph.pruning.units import Axes, stays
@@ -17,17 +18,7 @@ _aten = torch.ops.aten
 
 _RULES: Mapping[Any, Any] = {
     **rules_shapes.RULES,
-    **dict.fromkeys(
-        (
-            _aten.conv1d,
-            _aten.conv2d,
-            _aten.conv3d,
-            _aten.conv_transpose1d,
-            _aten.conv_transpose2d,
-            _aten.conv_transpose3d,
-        ),
-        rules_layers.convolution,
-    ),
+    **dict.fromkeys(CONVOLUTIONS, rules_layers.convolution),
     **dict.fromkeys((_aten.linear, _aten.addmm), rules_layers.linear),
     **dict.fromkeys((_aten.mm, _aten.bmm, _aten.matmul), rules_layers.product),
     _aten.scaled_dot_product_attention: rules_layers.attention,

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from mobilesdk.errors import CompressionIncomplete
+from mobilesdk.graph.layers import CONVOLUTIONS
 from mobilesdk.graph.prepare import with_plain_views
 from mobilesdk.graph.program import export_program, graph_module, tensors_by_name
 from mobilesdk.graph.pruning.rules_layers import groups_of
@@ -21,16 +22,6 @@ from mobilesdk.graph.pruning.units import Axes, Labels
 from mobilesdk.graph.rewriting import get_tensor, set_tensor
 
 _aten = torch.ops.aten
-_CONVOLUTIONS = frozenset(
-    {
-        _aten.conv1d,
-        _aten.conv2d,
-        _aten.conv3d,
-        _aten.conv_transpose1d,
-        _aten.conv_transpose2d,
-        _aten.conv_transpose3d,
-    }
-)
 _WIDTH_OF_GROUPS = 6
 
 
@@ -112,7 +103,7 @@ class _Cut:
             self._rewrite_split(node, traced)
         elif packet is _aten.slice:
             self._rewrite_slice(node, traced)
-        elif packet in _CONVOLUTIONS and groups_of(node) > 1:
+        elif packet in CONVOLUTIONS and groups_of(node) > 1:
             self._rewrite_groups(node, traced)
 
     def _stay(self, labels: Labels) -> NDArray[np.bool_]:

@@ -18,20 +18,11 @@ from torch.fx import GraphModule, Node
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.scheme import Observer, WeightRecord
 from mobilesdk.core.step import Samples
+from mobilesdk.graph.layers import CONVOLUTIONS
 from mobilesdk.numerics.ranges import RangeObserver, grid_without_zero_point
 
 _aten = torch.ops.aten
-_CONVOLUTIONS = frozenset(
-    {
-        _aten.conv1d,
-        _aten.conv2d,
-        _aten.conv3d,
-        _aten.conv_transpose1d,
-        _aten.conv_transpose2d,
-        _aten.conv_transpose3d,
-        _aten.convolution,
-    }
-)
+_CONVOLUTIONS = CONVOLUTIONS | {_aten.convolution}
 _PRODUCTS = frozenset({_aten.linear, _aten.matmul, _aten.mm, _aten.bmm, _aten.addmm})
 _SUM = _aten.add
 _POOLS = frozenset({_aten.avg_pool2d, _aten.adaptive_avg_pool2d, _aten.max_pool2d})
