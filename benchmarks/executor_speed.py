@@ -3,13 +3,14 @@
     python benchmarks/executor_speed.py [FOLDER]
 
 Each model is prepared (batch norms folded) and converted to a float16 package once; FOLDER keeps
-both. Every figure comes from a process of its own with one thread; the median processor time
-counts; the precisions of the executor run in turn, once with the settings of the process as they
-are and once with ``low_memory``. Loading, and the first run, which decodes the
-weights, stand apart. Memory is the peak of loading with ``low_memory`` and running a package as a
-multiple of the weights in float32, of the executor and of torch (with its weights); the program is
-run once before, so that code and kernels of torch count for neither. Where an allocator puts
-things varies from process to process: the lowest and highest of a few are given.
+both. Every figure comes from a process with one thread, and is the median processor time; torch and
+the precisions of the executor run in turn in one process, once with its settings as they are and
+once with ``low_memory``, which changes the allocator for torch too. Loading, and the first run,
+which decodes the weights, stand apart. Memory is the peak of loading with ``low_memory`` and
+running a package as a multiple of the weights in float32, of the executor and of torch (with its
+weights); the program is run once before, so that code and kernels of torch count for neither. Where
+an allocator puts things varies from process to process: the lowest and highest of a few are given.
+What lies beyond its limit ends the benchmark with an error.
 """
 
 from __future__ import annotations
@@ -74,9 +75,7 @@ def measure(name: str, folder: Path, *, low_memory: bool = False) -> dict[str, A
 
     inputs = spec(name).example_inputs
     module = graph_module(load_program(folder / "program.pt2"))
-    with torch.inference_mode():
-        plain = interleaved({"torch": lambda: module(*inputs)})
-    runs: dict[str, Callable[[], Any]] = {}
+    runs: dict[str, Callable[[], Any]] = {"torch": lambda: module(*inputs)}
     figures: dict[str, Any] = {"load": {}, "first": {}}
     for precision in SPEED_LIMITS:
         started = time.process_time()
@@ -87,7 +86,7 @@ def measure(name: str, folder: Path, *, low_memory: bool = False) -> dict[str, A
         figures["load"][precision] = loaded - started
         figures["first"][precision] = time.process_time() - loaded
         runs[precision] = lambda model=model, given=given: model.predict(given)
-    return figures | {"run": plain | interleaved(runs)}
+    return figures | {"run": interleaved(runs)}
 
 
 def measure_low_memory(name: str, folder: Path) -> dict[str, Any]:
@@ -179,6 +178,7 @@ def apart(part: str, name: str, folder: Path) -> Any:
 
 
 def main(folder: Path) -> None:
+    beyond: list[str] = []
     columns = ("model", "what", "torch ms", "executor ms", "ratio", "limit", "load ms", "first ms")
     table = Table(*columns)
     for name in MODELS:
@@ -191,6 +191,8 @@ def main(folder: Path) -> None:
             base = found["run"]["torch"]
             for precision, limit in SPEED_LIMITS.items():
                 run = found["run"][precision]
+                if run > limit * base:
+                    beyond.append(f"{name}, {precision}{mode}: {run / base:.2f} > {limit}")
                 times = (found["load"][precision], found["first"][precision])
                 table.add_row(
                     name, f"{precision}{mode}", f"{base * 1e3:.1f}", f"{run * 1e3:.1f}",
@@ -200,8 +202,12 @@ def main(folder: Path) -> None:
         for what, part in (("peak / weights", "memory"), ("torch's peak", "torch_memory")):
             peaks = [apart(part, name, place) / weights for _ in range(MEMORY_PROCESSES)]
             limit = f"{MEMORY_LIMIT}" if part == "memory" else ""
+            if part == "memory" and max(peaks) > MEMORY_LIMIT:
+                beyond.append(f"{name}, {what}: {max(peaks):.2f} > {MEMORY_LIMIT}")
             table.add_row(name, what, "", "", f"{min(peaks):.2f}–{max(peaks):.2f}", limit)
     Console(width=110).print(table)
+    if beyond:
+        sys.exit("Beyond the limits:\n" + "\n".join(beyond))
 
 
 if __name__ == "__main__":

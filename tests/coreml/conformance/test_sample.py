@@ -11,6 +11,7 @@ from tests.coreml.conformance.known_failures import (
     FLOAT16_IN_FLOAT32,
     KNOWN_FAILURES,
     KNOWN_SKIPS,
+    ROUNDED_TESTS,
 )
 from tests.coreml.conformance.outcome import Case, Outcome, by_function, read, summary
 from tests.coreml.conformance.running import run
@@ -20,6 +21,7 @@ CASES_PER_TEST = 2
 LEAST_PASS_RATE = 0.98
 LEAST_OPERATIONS = 125
 LEAST_CASES = 800
+LEAST_PREDICTIONS = 700
 PAGE = (REPOSITORY / "docs" / "coreml.md").read_text(encoding="utf-8")
 
 
@@ -28,6 +30,7 @@ def test_the_sample_passes_but_for_known_failures(tmp_path: Path) -> None:
     assert not outcome.surprises(), summary(outcome)
     assert outcome.pass_rate >= LEAST_PASS_RATE
     assert len(outcome.cases) >= LEAST_CASES
+    assert outcome.predictions >= LEAST_PREDICTIONS
     assert len(outcome.ops) >= LEAST_OPERATIONS
     excused = [case for case in outcome.cases if "TestNonMaximumSuppression" in case.name]
     assert any(case.outcome == "xpassed" and case.predicted for case in excused)
@@ -64,9 +67,11 @@ def test_a_case_that_ends_before_it_ran_is_a_surprise_unless_its_reason_is_liste
 
 
 def test_a_failure_by_float16_in_a_float32_test_is_known_but_fails() -> None:
-    rounded = Case("a::b", "failed", f"AssertionError: {FLOAT16_IN_FLOAT32}")
-    outcome = Outcome((rounded,), frozenset())
-    assert not outcome.surprises()
+    reason = f"AssertionError: {FLOAT16_IN_FLOAT32}"
+    gru = "iOS18/test_recurrent.py::TestGRU::test_builder_to_backend_smoke[fp32]"
+    rounded, elsewhere = Case(gru, "failed", reason), Case("a::b", "failed", reason)
+    outcome = Outcome((rounded, elsewhere), frozenset())
+    assert outcome.surprises() == (elsewhere,)
     assert outcome.pass_rate == 0
     assert f"- 1: {FLOAT16_IN_FLOAT32}" in summary(outcome)
 
@@ -85,7 +90,8 @@ def test_documentation_explains_each_known_failure_and_each_skip() -> None:
         assert f"| `{pattern}` | {reason} |" in PAGE
     for pattern, reason in KNOWN_SKIPS.items():
         assert f"| `{pattern}` | {reason} |" in PAGE
-    assert f"{FLOAT16_IN_FLOAT32} |" in PAGE
+    tests = ", ".join(f"`{pattern}`" for pattern in ROUNDED_TESTS)
+    assert f"| {tests} | {FLOAT16_IN_FLOAT32} |" in PAGE
 
 
 def test_documentation_lists_the_operations() -> None:
