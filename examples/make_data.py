@@ -9,6 +9,7 @@ makes, from what installed packages carry and without the network,
     DIR/photos/{calibration,evaluation}/          for efficientnet_lite0.py
     DIR/sentences/{calibration,evaluation}.npz    for minilm.py
     DIR/two_inputs/{calibration,evaluation}.npz   for two_inputs.py
+    DIR/decoder/{calibration,evaluation}.npz      for decoder.py
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-NAMES = ("photos", "sentences", "two_inputs")
+NAMES = ("photos", "sentences", "two_inputs", "decoder")
 
 
 def main() -> None:

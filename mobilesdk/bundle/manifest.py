@@ -84,7 +84,7 @@ class SetEntry(Tolerant):
 
 
 class Port(Tolerant):
-    """An input or output of an artifact, as the file itself declares it.
+    """An input, output or state of an artifact, as the file itself declares it.
 
     Attributes:
         name: In the artifact.
@@ -116,6 +116,9 @@ class Variant(Tolerant):
         artifact: Path in the bundle; two targets may share one artifact.
         inputs: Name in the contract → what the artifact calls and takes for it.
         outputs: Name in the contract → what the artifact calls and gives for it.
+        states: Name in the contract → what the artifact calls and keeps for it. Where the format
+            has no states, ``inputs`` has each state by its name, and ``outputs`` its new value as
+            ``<name>_next``, which the app gives back with the next call; zeros with the first one.
         export: The exporter's options: compute units, precision, backend, deployment target.
         accelerator: What should run it on the device.
         ran_on: What ran it for its figures, on the machine that built it; empty if nothing did.
@@ -133,6 +136,7 @@ class Variant(Tolerant):
     artifact: str
     inputs: dict[str, Port] = {}
     outputs: dict[str, Port] = {}
+    states: dict[str, Port] = {}
     export: dict[str, Any] = {}
     size_bytes: int
     float_size_bytes: int

@@ -146,13 +146,47 @@ class OutputSpec(Frozen):
     layout: OutputLayout | None = None
 
 
+class StateSpec(Frozen):
+    """One state: what a run leaves to the next one; zeros before the first."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+
+    @property
+    def next_name(self) -> str:
+        """Name of its new value, where that is an output."""
+        return f"{self.name}_next"
+
+
 class Contract(Frozen):
-    """What a model takes and gives, in the order of its arguments and results."""
+    """What a model takes and gives, in the order of its arguments and results.
+
+    With states, one run is one step of a sequence. A sample is a sequence: each of its arrays has
+    an axis of steps before those of the input, and states are zeros before the first step.
+    """
 
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
+    states: tuple[StateSpec, ...] = ()
     labels: tuple[str, ...] | None = None
     family: Literal["vision", "transformer", "other"] | None = None
+
+    @property
+    def functional(self) -> Contract:
+        """The same model without states: each is an input, and its new value an output.
+
+        They follow the others, in their order. The new value of ``cache`` is ``cache_next``.
+        """
+        before = (InputSpec(name=s.name, shape=s.shape, dtype=s.dtype) for s in self.states)
+        after = (OutputSpec(name=s.next_name, shape=s.shape, dtype=s.dtype) for s in self.states)
+        return self.model_copy(
+            update={
+                "inputs": (*self.inputs, *before),
+                "outputs": (*self.outputs, *after),
+                "states": (),
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mobilesdk.coreml.scale_lints import (
     values_without_scale,
 )
 from mobilesdk.coreml.small_values import vanished_weights
+from mobilesdk.coreml.state_lints import unwritten_states
 from mobilesdk.coreml.storage_lints import (
     compressed_operands,
     larger_than_dense,
@@ -60,6 +61,7 @@ def lint(package: Package, function: Function) -> Findings:
             *divided_weights(wiring),
             *rounded_before_clamp(wiring),
             *ids_through_float16(wiring),
+            *unwritten_states(package, function),
         ),
         suspicions=(
             *skipped_weights(wiring),

@@ -24,9 +24,10 @@ Spec = InputSpec | OutputSpec
 class ReferenceSession:
     """The default function of a package, executed by the reference executor.
 
-    Every run is the first of a sequence: states are zeros before it. An input that the package
-    takes as an image, and the contract as prepared numbers, is turned back into its pixels. Of a
-    classifier, the probabilities are an output, in the order of its classes; the label is none.
+    States go from run to run until `reset` if the contract has states; else every run is the first
+    of a sequence. An input that the package takes as an image, and the contract as prepared
+    numbers, is turned back into its pixels. Of a classifier, the probabilities are an output, in
+    the order of its classes; the label is none.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class ReferenceSession:
             outputs = outputs or [renamed.get(item.name, item.name) for item in contract.outputs]
         self._inputs = _pair("inputs", contract.inputs, inputs, self._executable.input_names)
         self._outputs = _pair("outputs", contract.outputs, outputs, given)
+        self._keeps_states = bool(contract.states)
+        self.reset()
         self._images = frozenset(
             item.name for item in self._executable.inputs if item.color_layout is not None
         )
@@ -77,6 +80,10 @@ class ReferenceSession:
         if self._classifier is not None:
             found[self._classifier.source] = found.pop(self._classifier.info.probabilities)
         return found
+
+    def reset(self) -> None:
+        """Begin a sequence: states are zeros before the next run."""
+        self._states = self._executable.new_states()
 
     def run(
         self, inputs: Mapping[str, NDArray[Any]], *, trace: Trace | None = None
@@ -91,11 +98,11 @@ class ReferenceSession:
             ArtifactInvalid: An id lies outside int32, an image has no whole pixels, the run fails,
                 or an output is not as in the contract.
         """
+        if not self._keeps_states:
+            self.reset()
         given = {name: self._given(name, spec, inputs[spec.name]) for name, spec in self._inputs}
         try:
-            found = self._executable.predict(
-                given, states=self._executable.new_states(), trace=trace
-            )
+            found = self._executable.predict(given, states=self._states, trace=trace)
         except UsageError as error:
             raise ArtifactInvalid(error.message, hint=error.hint) from error
         return {spec.name: self._taken(name, spec, found[name]) for name, spec in self._outputs}

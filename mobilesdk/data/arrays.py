@@ -38,10 +38,13 @@ _CHANNEL_AXIS = {"NCHW": 0, "NHWC": 2}
 
 @dataclass(frozen=True)
 class Arrays:
-    """Prepared arrays, one for each input: ``[N, *shape]``."""
+    """Prepared arrays, one for each input: ``[N, *shape]``.
+
+    Of a model with states, a sample is a sequence: ``[N, steps, *shape]``.
+    """
 
     kind: SourceKind
-    specs: tuple[InputSpec, ...]
+    contract: Contract
     arrays: Mapping[str, NDArray[Any]]
     labels: NDArray[Any] | None = None
 
@@ -50,7 +53,7 @@ class Arrays:
 
     def __iter__(self) -> Iterator[Sample]:
         for index in range(len(self)):
-            arrays = {spec.name: self.arrays[spec.name][index] for spec in self.specs}
+            arrays = {spec.name: self.arrays[spec.name][index] for spec in self.contract.inputs}
             label = None if self.labels is None else self.labels[index]
             yield Sample(f"sample {index}", arrays, self._luminance(arrays), label)
 
@@ -59,10 +62,12 @@ class Arrays:
 
         Its offset and scale do not matter to the checks.
         """
-        preparation = self.specs[0].preparation
-        if len(self.specs) != 1 or not isinstance(preparation, ImageInput):
+        spec = self.contract.inputs[0]
+        preparation = spec.preparation
+        is_one = len(self.contract.inputs) == 1 and not self.contract.states
+        if not is_one or not isinstance(preparation, ImageInput):
             return None
-        image = arrays[self.specs[0].name][0].astype(np.float32)
+        image = arrays[spec.name][0].astype(np.float32)
         mean: NDArray[np.float32] = image.mean(axis=_CHANNEL_AXIS[preparation.layout])
         return mean
 
@@ -83,15 +88,19 @@ def open_npz(path: Path, contract: Contract) -> Arrays:
             for name, spec in expected.items():
                 with archive.open(members[name]) as file:
                     size_bytes = members[name].file_size
-                    arrays[name] = _read(file, size_bytes, spec, f"{name} in {path.name}")
+                    what = f"{name} in {path.name}"
+                    arrays[name] = _read(file, size_bytes, spec, what, steps=bool(contract.states))
             if LABELS in members and LABELS not in expected:
                 with archive.open(members[LABELS]) as file:
                     what = f"{LABELS} in {path.name}"
                     labels = _read_any(file, members[LABELS].file_size, what)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise _unreadable(path, error) from error
-    _check_counts(path, arrays if labels is None else {**arrays, LABELS: labels})
-    return Arrays("npz", contract.inputs, arrays, labels)
+    counted = arrays if labels is None else {**arrays, LABELS: labels}
+    _check_counts(path, counted, "samples", axis=0)
+    if contract.states:
+        _check_counts(path, arrays, "steps", axis=1)
+    return Arrays("npz", contract, arrays, labels)
 
 
 def open_npy(path: Path, contract: Contract) -> Arrays:
@@ -109,10 +118,11 @@ def open_npy(path: Path, contract: Contract) -> Arrays:
     spec = contract.inputs[0]
     try:
         with path.open("rb") as file:
-            array = _read(file, path.stat().st_size, spec, path.name)
+            size_bytes = path.stat().st_size
+            array = _read(file, size_bytes, spec, path.name, steps=bool(contract.states))
     except OSError as error:
         raise _unreadable(path, error) from error
-    return Arrays("npy", contract.inputs, {spec.name: array})
+    return Arrays("npy", contract, {spec.name: array})
 
 
 def _check_names(path: Path, found: list[str], expected: Mapping[str, InputSpec]) -> None:
@@ -130,7 +140,9 @@ def _check_names(path: Path, found: list[str], expected: Mapping[str, InputSpec]
             )
 
 
-def _read(file: IO[bytes], size_bytes: int, spec: InputSpec, what: str) -> NDArray[Any]:
+def _read(
+    file: IO[bytes], size_bytes: int, spec: InputSpec, what: str, *, steps: bool
+) -> NDArray[Any]:
     """Read an array after its header has been found to be as the contract says.
 
     Args:
@@ -138,13 +150,14 @@ def _read(file: IO[bytes], size_bytes: int, spec: InputSpec, what: str) -> NDArr
         size_bytes: Of the whole stream.
         spec: The input that it is for.
         what: Its name in messages.
+        steps: Whether a sample is a sequence.
 
     Returns:
-        ``[N, *spec.shape]``.
+        ``[N, *spec.shape]``, or ``[N, steps, *spec.shape]``.
     """
     shape, fortran_order, dtype = _header(file, what)
     _check_dtype(dtype, spec, what)
-    sample_shape = _sample_shape(shape, spec, what)
+    sample_shape = _sample_shape(shape, spec, what, steps=steps)
     array = _values(file, size_bytes, shape, dtype, what, fortran_order=fortran_order)
     return np.ascontiguousarray(array, np.dtype(spec.dtype)).reshape(shape[0], *sample_shape)
 
@@ -230,25 +243,31 @@ def _check_dtype(dtype: np.dtype[Any], spec: InputSpec, what: str) -> None:
         )
 
 
-def _sample_shape(shape: tuple[int, ...], spec: InputSpec, what: str) -> tuple[int, ...]:
-    """Give the contract's shape if the array is ``[N, *shape]``, with or without a batch of 1."""
-    fits = shape[1:] == spec.shape or (spec.shape[:1] == (1,) and shape[1:] == spec.shape[1:])
-    if not shape or not fits or min(shape) < 0:
+def _sample_shape(
+    shape: tuple[int, ...], spec: InputSpec, what: str, *, steps: bool
+) -> tuple[int, ...]:
+    """Give the shape of a sample if the array is one of them, with or without a batch of 1."""
+    before = 2 if steps else 1
+    held = shape[before:]
+    fits = held == spec.shape or (spec.shape[:1] == (1,) and held == spec.shape[1:])
+    if len(shape) < before or not fits or min(shape) < 0 or (steps and shape[1] < 1):
         inner = spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape
+        axes = ["samples", *(["steps"] if steps else []), *map(str, inner)]
+        is_step = "a step of the input" if steps else "the input"
         raise InvalidDataset(
-            f"{what} has the shape {list(shape)}, but the input is {list(spec.shape)}.",
-            hint=f"give [samples, {', '.join(map(str, inner))}].",
+            f"{what} has the shape {list(shape)}, but {is_step} is {list(spec.shape)}.",
+            hint=f"give [{', '.join(axes)}].",
         )
-    return spec.shape
+    return (*shape[1:before], *spec.shape)
 
 
-def _check_counts(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    counts = {name: len(array) for name, array in arrays.items()}
+def _check_counts(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, axis: int) -> None:
+    counts = {name: array.shape[axis] for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise InvalidDataset(
-            f"The arrays in {path.name} hold different numbers of samples: {text}.",
-            hint="give each sample once in each array, in the same order.",
+            f"The arrays in {path.name} hold different numbers of {of}: {text}.",
+            hint=f"give all {of} once in each array, in the same order.",
         )
 
 

@@ -36,8 +36,9 @@ def ingest(
     Args:
         path: As for `open_samples`.
         contract: Of the model.
-        output: An empty folder. Gets ``<input>.npy`` for each input, ``[count, *shape]``, and
-            ``samples.json`` (`SampleIndex`), written last.
+        output: An empty folder. Gets ``<input>.npy`` for each input, ``[count, *shape]``, or
+            ``[count, steps, *shape]`` of a model with states, and ``samples.json``
+            (`SampleIndex`), written last.
         allow_small: Accept fewer than 32 samples.
         labels: A file with the label of each sample, in place of those that the set itself has.
         tokenizer: ``package.module:function`` that makes the inputs of a text.
@@ -53,7 +54,7 @@ def ingest(
     source = open_samples(path, contract, tokenizer)
     given = None if labels is None else open_labels(labels)
     try:
-        records, found = _store(source, contract.inputs, output, report)
+        records, shapes, found = _store(source, contract.inputs, output, report)
         values = as_array(found) if given is None else given.of([each.name for each in records])
         check_count(len(records), allow_small=allow_small)
         check_duplicates(records)
@@ -62,7 +63,7 @@ def ingest(
             count=len(records),
             digest=_digest(records),
             inputs=tuple(
-                StoredInput(name=spec.name, shape=spec.shape, dtype=spec.dtype)
+                StoredInput(name=spec.name, shape=shapes[spec.name], dtype=spec.dtype)
                 for spec in contract.inputs
             ),
             samples=tuple(records),
@@ -81,25 +82,29 @@ def ingest(
 
 def _store(
     source: Source, specs: Sequence[InputSpec], output: Path, report: Callable[..., None]
-) -> tuple[list[SampleRecord], list[Any]]:
-    """Write the inputs; give the records of the samples, and their labels."""
+) -> tuple[list[SampleRecord], dict[str, tuple[int, ...]], list[Any]]:
+    """Write the inputs; give the records of the samples, the shape of each input, and labels."""
     count = len(source)
-    records, labels = [], []
+    records: list[SampleRecord] = []
+    labels: list[Any] = []
+    files: dict[str, ArrayFile] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     with ExitStack() as stack:
-        files = {
-            spec.name: stack.enter_context(
-                ArrayFile(array_path(output, spec.name), spec.dtype, (count, *spec.shape))
-            )
-            for spec in specs
-        }
         for place, sample in enumerate(source):
             check_sample(sample, specs)
-            for name, file in files.items():
-                file.append(sample.arrays[name])
+            for spec in specs:
+                values = sample.arrays[spec.name]
+                if spec.name not in files:
+                    shapes[spec.name] = values.shape
+                    file = ArrayFile(
+                        array_path(output, spec.name), spec.dtype, (count, *values.shape)
+                    )
+                    files[spec.name] = stack.enter_context(file)
+                files[spec.name].append(values)
             records.append(SampleRecord(name=sample.name, digest=sample.digest()))
             labels.append(sample.label)
             report(f"{place + 1} of {count} samples", (place + 1) / count)
-    return records, labels
+    return records, shapes, labels
 
 
 def _digest(records: Sequence[SampleRecord]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,6 +36,26 @@ class Sample:
             digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def run_sequence(
+    run: Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]],
+    sample: Mapping[str, NDArray[Any]],
+) -> dict[str, NDArray[Any]]:
+    """Run a sample of a model with states: step by step, along the first axis of its arrays.
+
+    Args:
+        run: Gives the outputs of one step, and keeps the states from call to call.
+        sample: Input name → ``[steps, *shape]``.
+
+    Returns:
+        Output name → ``[steps, *shape]``.
+    """
+    step_count = len(next(iter(sample.values())))
+    rows = [
+        run({name: values[step] for name, values in sample.items()}) for step in range(step_count)
+    ]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 class Source(Protocol):

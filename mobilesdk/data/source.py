@@ -14,6 +14,8 @@ from mobilesdk.data.images import open_images
 from mobilesdk.data.sample import Source
 from mobilesdk.errors import InvalidDataset
 
+_SEQUENCES = ("npz", "npy")  # kinds of sets that can hold sequences
+
 
 def open_samples(path: Path, contract: Contract, tokenizer: str | None = None) -> Source:
     """Open a set.
@@ -28,6 +30,12 @@ def open_samples(path: Path, contract: Contract, tokenizer: str | None = None) -
         InvalidDataset: There is no such set, it holds nothing, or it does not fit the contract.
     """
     source = _open(path, contract, tokenizer)
+    if contract.states and source.kind not in _SEQUENCES:
+        raise InvalidDataset(
+            f"{path} gives single inputs, but the model has states, so that a sample is a sequence "
+            "of steps.",
+            hint="write a .npz file with an array [samples, steps, …] for each input.",
+        )
     if not len(source):
         raise InvalidDataset(f"{path} is empty.", hint="give at least 32 samples.")
     return source

@@ -18,8 +18,9 @@ Limits:
     Compressed weights need iOS 16; 3-bit, grouped, block-wise, 4-bit linear and joint schemes need
     iOS 18. Activations are float16, float32, or static 8-bit integers without zero points (iOS 17);
     what Core ML has no integers for stays float, and the ledger says so. Inputs and outputs are
-    float32, float16 and 32-bit integers; 64-bit integers become 32-bit ones. Shapes are static. The
-    package does not store ``compute_units``: an app sets them when it loads the model.
+    float32, float16 and 32-bit integers; 64-bit integers become 32-bit ones. States are float16 and
+    need iOS 18. Shapes are static. The package does not store ``compute_units``: an app sets them
+    when it loads the model.
 
 References:
     https://apple.github.io/coremltools/docs-guides/source/opt-overview.html
@@ -52,8 +53,10 @@ if TYPE_CHECKING:
 
 plugin_api = 1
 
+_FIRST_STATES = 18
 _STORABLE_DTYPES = ("float32", "float16", "int32", "int64")
 _FLOAT_REASON = "plain weights are stored in the type that their op computes in"
+_CAST = "converts between float32 and float16"
 _KEPT_FLOAT32 = "coremltools keeps it in float32, as where float16 cannot hold a constant of it"
 
 
@@ -68,6 +71,7 @@ class CoreMLOptions(ExportOptions):
     """
 
     takes_fallback: ClassVar[bool] = False
+    takes_states: ClassVar[bool] = True
     deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS18"
     compute_precision: Literal["float16", "float32"] = "float16"
     compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
@@ -115,19 +119,20 @@ class CoreMLExporter:
                 integers that are asked for.
             StepFailed: Activations are not finite, so that they have no range.
         """
+        from mobilesdk.graph.lifting import stateful_program
         from mobilesdk.graph.program import load_program
         from mobilesdk.graph.roles import weight_nodes
         from mobilesdk.lowering.coreml import convert, storing, weights
 
         compression = complete_record(model)
-        records = compression.weights
-        program, notes = convert.decompose(load_program(model.path))
+        records, contract = compression.weights, read_summary(model).contract
+        program, notes = convert.decompose(stateful_program(load_program(model.path), contract))
         convert.refuse_silent_faults(program)
         convert.name_relu6(program)
         context.report("converting", 0.1)
         mil = convert.to_mil(
             program,
-            read_summary(model).contract,
+            contract,
             target=options.deployment_target,
             compute_precision=options.compute_precision,
             keep_weights=any(record.planned.encoding != "float" for record in records),
@@ -160,10 +165,10 @@ class CoreMLExporter:
             activations=compression.activations,
             scale_bits=16 if _is_half(options) else 32,
             float_ops=float_ops,
-            notes=tuple(notes),
+            notes=(*notes, *_state_notes(contract)),
         )
         if compression.activations.mode == "float":
-            expectation = expectation.model_copy(update=_float_activations(mil, options))
+            expectation = expectation.model_copy(update=_float_activations(mil, options, contract))
         return exported(model, "coreml", package, expectation)
 
 
@@ -215,12 +220,13 @@ def _round_activations(
     return region.float_ops
 
 
-def _float_activations(mil: Any, options: CoreMLOptions) -> dict[str, Any]:
+def _float_activations(mil: Any, options: CoreMLOptions, contract: Contract) -> dict[str, Any]:
     """Say what float activations the file has, in fields of an `Expectation`."""
+    of_states = {"read_state": "states are float16", "cast": _CAST} if contract.states else {}
     return {
         "planned_activations": ActivationScheme(bits=16 if _is_half(options) else 32),
         "activations_reason": f"compute_precision is {options.compute_precision!r}",
-        "float_op_types": _kept_float32(mil) if _is_half(options) else {},
+        "float_op_types": _kept_float32(mil) if _is_half(options) else of_states,
     }
 
 
@@ -261,7 +267,7 @@ def _is_plain_half(scheme: WeightScheme) -> bool:
 
 
 def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
-    reasons = []
+    reasons = _refuse_states(options, contract)
     specs: tuple[InputSpec | OutputSpec, ...] = (*contract.inputs, *contract.outputs)
     for spec in specs:
         if spec.dtype not in _STORABLE_DTYPES:
@@ -269,6 +275,25 @@ def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
         elif spec.dtype == "float16" and options.ios < 16:
             reasons.append(f"Core ML: {spec.name!r} is float16, which needs iOS16 or later.")
     return reasons
+
+
+def _refuse_states(options: CoreMLOptions, contract: Contract) -> list[str]:
+    if contract.states and options.ios < _FIRST_STATES:
+        return [
+            f"Core ML: the model has states ({', '.join(each.name for each in contract.states)}), "
+            f"which need iOS{_FIRST_STATES} or later "
+            f"(deployment_target = {options.deployment_target!r})."
+        ]
+    return [
+        f"Core ML: the state {each.name!r} is {each.dtype}, and states are float16."
+        for each in contract.states
+        if each.dtype not in ("float32", "float16")
+    ]
+
+
+def _state_notes(contract: Contract) -> list[str]:
+    wide = [each.name for each in contract.states if each.dtype == "float32"]
+    return [f"Core ML: states are float16: {', '.join(wide)}."] if wide else []
 
 
 def _kept_float32(mil: Any) -> dict[str, str]:
@@ -279,7 +304,7 @@ def _kept_float32(mil: Any) -> dict[str, str]:
         if any(output.dtype.__name__ == "fp32" for output in operation.outputs)
     }
     reasons = dict.fromkeys(sorted(kept - {"const"}), _KEPT_FLOAT32)
-    return reasons | {"cast": "converts between float32 and float16"}
+    return reasons | {"cast": _CAST}
 
 
 def _as_decoded(values: NDArray[Any], weight: FoundWeight | None) -> NDArray[Any]:

@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.ledger import Expectation, ExpectedWeight
@@ -67,6 +67,7 @@ class ExecuTorchOptions(ExportOptions):
         compute_precision: Of weights and activations, for ``coreml``.
     """
 
+    takes_states: ClassVar[bool] = True
     backend: Literal["xnnpack", "portable", "coreml"] = "xnnpack"
     deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS16"
     compute_precision: Literal["float16", "float32"] = "float16"
@@ -97,7 +98,10 @@ class ExecuTorchExporter:
         self, options: ExecuTorchOptions, request: Request, summary: ModelSummary
     ) -> list[str]:
         """Give every reason why the backend cannot store the request; empty if it can."""
-        return refusals(options.backend, options.compute_precision, request, summary)
+        reasons = refusals(options.backend, options.compute_precision, request, summary)
+        if options.backend == "coreml" and summary.contract.states:
+            reasons.append("The Core ML delegate is given no states: use the format coreml.")
+        return reasons
 
     def apply(self, model: Model, options: ExecuTorchOptions, context: StepContext) -> Model:
         """Write ``model.pte`` and ``expectation.json``.
@@ -107,20 +111,23 @@ class ExecuTorchExporter:
             CompressionIncomplete: A weight that is to be integers is taken by an op that has no
                 kernel for them.
         """
+        from mobilesdk.graph.lifting import with_buffers
         from mobilesdk.graph.program import graph_module, load_program
         from mobilesdk.lowering.executorch.lower import export_module, serialize
         from mobilesdk.lowering.xnnpack.rewrites import rewrite_for_xnnpack
 
         record = complete_record(model)
         _check(record, options)
-        program = load_program(model.path)
+        program, summary = load_program(model.path), read_summary(model)
         module = graph_module(program)
         if options.backend == "xnnpack":
             rewrite_for_xnnpack(module)
-        stored = _compress(module, record, read_summary(model), context)
+        stored = _compress(module, record, summary, context)
         _check_all_stored(record, stored)
         context.report("lowering", 0.5)
-        data = serialize(_lower(export_module(module), options))
+        module = with_buffers(module, summary.contract)
+        states = [state.name for state in summary.contract.states]
+        data = serialize(_lower(export_module(module), options), states)
         artifact = context.output / f"model{self.suffix}"
         artifact.write_bytes(data)
         halved = options.backend == "coreml" and options.compute_precision == "float16"

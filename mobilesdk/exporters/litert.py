@@ -18,7 +18,7 @@ Cost:
 Limits:
     The float file must stay below 2 GB. Weights are symmetric int8, or int4 in convolutions, linear
     layers and embeddings; blocks of 32, 64, 128 or 256 with dynamic activations only. No palettes,
-    no sparse encodings, no buffers that the model writes to. int64 becomes int32.
+    no sparse encodings. States become inputs and outputs. int64 becomes int32.
 
 References:
     https://github.com/google-ai-edge/litert-torch and
@@ -84,6 +84,7 @@ class LiteRTOptions(ExportOptions):
     """
 
     takes_fallback: ClassVar[bool] = False
+    takes_states: ClassVar[bool] = True
     op_set: OpSet = "builtin"
     float_io: bool = True
 

@@ -54,10 +54,11 @@ def inspect_program(data: memoryview) -> ArtifactInfo:
         size_bytes=len(data),
         inputs=_tensors(program, program.inputs, "input"),
         outputs=_tensors(program, program.outputs, "output"),
+        states=tuple(_states(program)),
         weights=weights,
         ops=tuple(_ops(program, graphs)),
         delegates=dict(sorted(Counter(item.backend for item in program.delegates).items())),
-        problems=tuple(_problems(weights)),
+        problems=(*_problems(weights), *_state_problems(program)),
     )
 
 
@@ -70,6 +71,28 @@ def _tensors(program: Program, places: tuple[int, ...], kind: str) -> tuple[Tens
         TensorInfo(name=f"{kind}_{place}", shape=tensor.shape, dtype=cast("DType", tensor.dtype))
         for place, tensor in enumerate(tensors)
     )
+
+
+def _states(program: Program) -> Iterator[TensorInfo]:
+    """Describe the buffers that outlive a run; these keep their names."""
+    for place, tensor in program.tensors.items():
+        if tensor.is_state:
+            if tensor.dtype not in get_args(DType):
+                raise FileRejected(f"The program has a state of {tensor.dtype}.")
+            yield TensorInfo(
+                name=tensor.name or f"state_{place}",
+                shape=tensor.shape,
+                dtype=cast("DType", tensor.dtype),
+            )
+
+
+def _state_problems(program: Program) -> Iterator[str]:
+    written = {call.arguments[-1] for call in program.calls if call.kernel and call.arguments}
+    for place, tensor in program.tensors.items():
+        if tensor.is_state and place not in written:
+            yield f"the state {tensor.name or place} is never written: every run finds it as before"
+        if tensor.is_state and not tensor.has_first_value:
+            yield f"the state {tensor.name or place} has no first value: it holds whatever is there"
 
 
 def _ops(program: Program, graphs: dict[int, Graph]) -> Iterator[OpInfo]:

@@ -60,12 +60,16 @@ class TensorValue:
         dtype: ``float32``, ``int8``, …
         shape: Sizes; upper bounds where the tensor is dynamic.
         data: Bytes of a constant; ``None`` for a tensor that is computed or given.
+        is_state: Whether it is a buffer that outlives a run.
+        has_first_value: Whether the file says what it holds before the first run.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     data: memoryview | None
+    is_state: bool = False
+    has_first_value: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,10 +238,12 @@ def _tensor(table: Table, constants: _Constants) -> TensorValue:
         raise FileRejected(f"Tensor has the shape {shape[: MAX_AXES + 1]}.")
     extra = table.table(9)
     index, planned = table.integer(5, "uint32"), table.has(6)
+    name = "" if extra is None else extra.string(1)
     data = None
     if index and not planned:
         data = constants.bytes_of(index, prod(shape) * ITEM_BYTES[dtype])
-    return TensorValue("" if extra is None else extra.string(1), dtype, shape, data)
+    is_state = planned and bool(index or name)
+    return TensorValue(name, dtype, shape, data, is_state, has_first_value=planned and index > 0)
 
 
 def _tensor_places(plan: Table, field: int, tensors: Mapping[int, TensorValue]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ Cost
 
 Limits
     Static shapes: those of the example inputs. Weights in float32. No control flow that depends on
-    values, no buffers that change from call to call.
+    values. Buffers that change from call to call are states of the contract; they start at zeros.
 
 References:
     https://docs.pytorch.org/docs/stable/export.html

@@ -13,7 +13,8 @@ from mobilesdk.core.contract import Contract, ModelSpec
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
 from mobilesdk.core.step import StepContext
-from mobilesdk.graph.contracts import check_outputs, make_contract
+from mobilesdk.graph.contracts import check_outputs, make_contract, with_states
+from mobilesdk.graph.eager import check_export
 from mobilesdk.graph.fidelity import check_fidelity
 from mobilesdk.graph.flatten import Leaves
 from mobilesdk.graph.module import export_module, size_bytes
@@ -43,7 +44,7 @@ def write_model(
         InvalidModel: The module is not usable.
         InvalidContract: The contract contradicts the model.
         ConversionFailed: torch cannot export the module.
-        ArtifactInvalid: Preparation changed what the model computes.
+        ArtifactInvalid: Exporting or preparation changed what the model computes.
         WriteFailed: The disk has no room for the two programs.
     """
     require_space({context.output: 2 * size_bytes(spec.module)})
@@ -51,11 +52,14 @@ def write_model(
     inputs = inputs.renamed(each.name for each in contract.inputs)
 
     context.report("exporting", 0.2)
-    original = export_module(spec.module, inputs)
+    original, states = export_module(spec.module, inputs)
+    contract = with_states(contract, states)
+    check_export(spec.module, inputs, original, contract, context.seed)
     context.report("preparing", 0.6)
     prepared = prepare(original)
-    check_outputs(prepared, contract)
-    fidelity_db = check_fidelity(original, prepared, inputs.tensors, contract, context.seed)
+    check_outputs(prepared, contract.functional)
+    example = (*inputs.tensors, *states.values())
+    fidelity_db = check_fidelity(original, prepared, example, contract.functional, context.seed)
     context.report(f"prepared: {fidelity_db:.1f} dB from the original", 0.9)
 
     summary = summarize(prepared, contract)

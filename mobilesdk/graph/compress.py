@@ -20,6 +20,7 @@ from mobilesdk.graph.compression import Compression, Rounding
 from mobilesdk.graph.encoding import encode, with_zeros
 from mobilesdk.graph.importance import input_energies
 from mobilesdk.graph.layer_rounding import LayerRounding
+from mobilesdk.graph.lifting import single_runs
 from mobilesdk.graph.planning import merge_records, plan_weights, planned_schemes
 from mobilesdk.graph.program import load_program, save_program, tensors_by_name
 from mobilesdk.graph.records import read_record, read_summary
@@ -56,7 +57,7 @@ def compress(
     program = load_program(model.path)
     before = read_record(model)
     records = plan_weights(program, compression.requests, before, compression.minimum_elements)
-    samples = _calibration_samples(model, context) if compression.corrects_biases else []
+    samples = _calibration_runs(program, model, context) if compression.corrects_biases else []
     weights = _Weights(program, records, before, samples, context)
     activations = compression.activations or before.activations
     changed = weights.rounded
@@ -86,17 +87,24 @@ def compress(
     )
 
 
-def _calibration_samples(model: Model, context: StepContext) -> list[tuple[Tensor, ...]]:
-    """Take the first calibration samples as tensors, in the order of the program's inputs."""
+def _calibration_runs(
+    program: torch.export.ExportedProgram, model: Model, context: StepContext
+) -> list[tuple[Tensor, ...]]:
+    """Take the first calibration samples as tensors, in the order of the program's inputs.
+
+    Of a model with states, a sample is a sequence, and one step of each is taken.
+    """
     if not context.calibration:
         raise InvalidDataset(
             "Bias correction needs calibration samples, and there are none.",
             hint="give a calibration set, or set bias_correction = false in the profile.",
         )
-    names = [spec.name for spec in read_summary(model).contract.inputs]
+    contract = read_summary(model).contract
+    samples = islice(context.calibration, CORRECTION_SAMPLES)
+    if contract.states:
+        return list(single_runs(program, contract, samples))
     return [
-        tuple(torch.tensor(sample[name]) for name in names)
-        for sample in islice(context.calibration, CORRECTION_SAMPLES)
+        tuple(torch.tensor(sample[spec.name]) for spec in contract.inputs) for sample in samples
     ]
 
 

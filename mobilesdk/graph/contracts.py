@@ -19,6 +19,7 @@ from mobilesdk.core.contract import (
     ModelSpec,
     OutputKind,
     OutputSpec,
+    StateSpec,
     TokenInput,
 )
 from mobilesdk.errors import InvalidContract, InvalidModel
@@ -26,6 +27,7 @@ from mobilesdk.graph.flatten import Leaves
 from mobilesdk.graph.output_layouts import check_layouts
 
 _NAMES: dict[torch.dtype, DType] = {getattr(torch, name): name for name in get_args(DType)}
+_OF_SINGLE_RUNS = ("boxes", "mask")
 
 
 def make_contract(
@@ -54,6 +56,40 @@ def make_contract(
     _check_labels(contract)
     check_layouts(contract)
     return contract
+
+
+def with_states(contract: Contract, states: Mapping[str, torch.Tensor]) -> Contract:
+    """Give the contract with the states of the model.
+
+    Args:
+        contract: Of the model; one from a file may state them.
+        states: Name → zeros, in the order of the program.
+
+    Raises:
+        InvalidContract: It states others, two names are the same, or an output is boxes or a mask.
+        InvalidModel: A state has a dtype that no phone format has.
+    """
+    found = tuple(
+        StateSpec(name=name, shape=tuple(zeros.shape), dtype=_dtype(zeros, name))
+        for name, zeros in states.items()
+    )
+    if contract.states and contract.states != found:
+        told = ", ".join(f"{each.name} {each.dtype}{list(each.shape)}" for each in found)
+        raise InvalidContract(
+            f"The states of the contract are not those of the model: {told or 'it has none'}.",
+            hint="leave states out of the contract; they are read from the model.",
+        )
+    for each in contract.outputs if found else ():
+        if each.kind in _OF_SINGLE_RUNS:
+            raise InvalidContract(
+                f"The output {each.name!r} is of the kind {each.kind!r}, whose figures are of "
+                "single runs; samples of a model with states are sequences.",
+                hint='give it the kind "other".',
+            )
+    complete = contract.model_copy(update={"states": found})
+    _check_names("input or state", [each.name for each in complete.functional.inputs])
+    _check_names("output or state", [each.name for each in complete.functional.outputs])
+    return complete
 
 
 def check_outputs(program: torch.export.ExportedProgram, contract: Contract) -> None:
@@ -184,7 +220,7 @@ def _check_names(kind: str, names: Sequence[str]) -> None:
             )
         if names.count(name) > 1:
             raise InvalidContract(
-                f"Two {kind}s are named {name!r}.", hint=f"name every {kind} in ModelSpec.{kind}s."
+                f"Two {kind}s are named {name!r}.", hint=f"give every {kind} a name of its own."
             )
 
 

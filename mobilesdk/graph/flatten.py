@@ -35,6 +35,10 @@ class Leaves:
         """Give the same leaves under other names."""
         return replace(self, names=tuple(names))
 
+    def holding(self, tensors: Iterable[torch.Tensor]) -> Leaves:
+        """Give the same structure with other tensors."""
+        return replace(self, tensors=tuple(tensors))
+
 
 def input_leaves(module: torch.nn.Module, example_inputs: Iterable[Any]) -> Leaves:
     """Take the example inputs apart; names come from the parameters of ``forward``.

@@ -47,6 +47,7 @@ class Method:
     preloads = PROGRAM_PRELOADS
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = frozenset({Trait.FOLDED})
+    takes_states = True
 
     def needs(self, config: MethodConfig) -> Needs:
         """Ask for samples where biases are corrected, or ranges of activations will be fixed."""

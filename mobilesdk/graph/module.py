@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 from mobilesdk.data.origin import place_of
 from mobilesdk.errors import ConversionFailed, InvalidModel
 from mobilesdk.graph.flatten import Leaves, check_tensor, export_flat, output_leaves
+from mobilesdk.graph.lifting import buffers_now, kept_buffers, lift_states
 
 
 def checked_module(module: torch.nn.Module) -> torch.nn.Module:
@@ -61,7 +62,17 @@ def size_bytes(module: torch.nn.Module) -> int:
 
 
 def run_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
-    """Run the module on its example inputs.
+    """Run the module on its example inputs, and leave its buffers as they were.
+
+    Raises:
+        InvalidModel: It raises, or gives something else than tensors.
+    """
+    with torch.no_grad(), kept_buffers(module):
+        return step_module(module, inputs)
+
+
+def step_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
+    """Run the module; buffers that it changes stay changed.
 
     Raises:
         InvalidModel: It raises, or gives something else than tensors.
@@ -79,27 +90,29 @@ def run_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
     return output_leaves(outputs)
 
 
-def export_module(module: torch.nn.Module, inputs: Leaves) -> torch.export.ExportedProgram:
-    """Export the module as a flat program.
+def export_module(
+    module: torch.nn.Module, inputs: Leaves
+) -> tuple[torch.export.ExportedProgram, dict[str, torch.Tensor]]:
+    """Export the module as a flat, functional program.
+
+    Returns:
+        The program, and the states that it takes and gives besides; see `lift_states`.
 
     Raises:
-        ConversionFailed: torch cannot export it, or it keeps state between calls.
+        ConversionFailed: torch cannot export it.
+        InvalidModel: A state does not start at zeros.
     """
+    first_values = buffers_now(module)
     try:
-        program = export_flat(module, inputs)
+        with torch.no_grad(), kept_buffers(module):
+            program = export_flat(module, inputs)
     except Exception as error:
         raise ConversionFailed(
             f"torch.export cannot read the module: {type(error).__name__}: {_reason(error)}",
             hint=_cure(error),
             place=place_of(error),
         ) from error
-    changed = sorted(program.graph_signature.buffers_to_mutate.values())
-    if changed:
-        raise ConversionFailed(
-            f"The module changes its buffers when it runs: {', '.join(changed)}.",
-            hint="take the state as an input and give the new state as an output.",
-        )
-    return program
+    return lift_states(program, first_values)
 
 
 def _reason(error: Exception) -> str:

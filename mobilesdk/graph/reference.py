@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.data.array_file import ArrayFile
+from mobilesdk.data.sample import run_sequence
 from mobilesdk.graph.program import graph_module, load_program
 
 GOLDEN_COUNT = 4
@@ -41,7 +42,8 @@ def write_reference(
 
     Writes ``golden_inputs.safetensors`` and ``golden_outputs.safetensors`` (the first samples of
     the evaluation set, else of the calibration set, else the example inputs; each tensor is
-    ``[samples, *shape]``) and, with an evaluation set, one ``reference_N.npy`` for each output.
+    ``[samples, *shape]``) and, with an evaluation set, one ``reference_N.npy`` for each output. Of
+    a model with states, the axis of steps follows that of the samples.
 
     Args:
         read: Folder that the frontend wrote.
@@ -55,7 +57,7 @@ def write_reference(
     """
     torch.set_num_threads(context.threads)
     model = _FloatModel(read / "original.pt2", contract)
-    golden = _first(evaluation or calibration) or _example(read / "example.safetensors")
+    golden = _first(evaluation or calibration) or _example(read / "example.safetensors", contract)
     save_file(_stack(golden), context.output / GOLDEN_INPUTS_NAME)
     save_file(
         _stack([model.run(sample) for sample in golden]), context.output / GOLDEN_OUTPUTS_NAME
@@ -67,11 +69,15 @@ def write_reference(
 def _write_outputs(
     model: _FloatModel, contract: Contract, evaluation: Samples, context: StepContext
 ) -> None:
-    count = len(evaluation)
+    count, steps = len(evaluation), _steps(contract, evaluation)
     with ExitStack() as stack:
         files = {
             spec.name: stack.enter_context(
-                ArrayFile(context.output / reference_name(index), spec.dtype, (count, *spec.shape))
+                ArrayFile(
+                    context.output / reference_name(index),
+                    spec.dtype,
+                    (count, *steps, *spec.shape),
+                )
             )
             for index, spec in enumerate(contract.outputs)
         }
@@ -81,22 +87,38 @@ def _write_outputs(
             context.report("running the float model", (index + 1) / count)
 
 
+def _steps(contract: Contract, evaluation: Samples) -> tuple[int, ...]:
+    """Give the axis that outputs of a model with states have before those of the contract."""
+    if not contract.states:
+        return ()
+    return (len(next(iter(evaluation))[contract.inputs[0].name]),)
+
+
 class _FloatModel:
     """The original program, run sample by sample."""
 
     def __init__(self, path: Path, contract: Contract) -> None:
         self._module = graph_module(load_program(path))
         self._contract = contract
+        self._states: dict[str, NDArray[Any]] = {}
 
     def run(self, sample: Arrays) -> dict[str, NDArray[Any]]:
-        inputs = [torch.from_numpy(np.array(sample[spec.name])) for spec in self._contract.inputs]
+        states = self._contract.states
+        self._states = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in states}
+        return run_sequence(self._step, sample) if states else self._step(sample)
+
+    def _step(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        whole, given = self._contract.functional, {**inputs, **self._states}
+        tensors = [torch.from_numpy(np.array(given[spec.name])) for spec in whole.inputs]
         with torch.no_grad():
-            outputs = self._module(*inputs)
-        specs = self._contract.outputs
-        return {
+            outputs = self._module(*tensors)
+        found = {
             spec.name: np.ascontiguousarray(value.numpy())
-            for spec, value in zip(specs, outputs, strict=True)
+            for spec, value in zip(whole.outputs, outputs, strict=True)
         }
+        states = self._contract.states
+        self._states = {spec.name: found.pop(spec.next_name) for spec in states}
+        return found
 
 
 def _first(samples: Samples | None) -> list[Arrays]:
@@ -105,8 +127,12 @@ def _first(samples: Samples | None) -> list[Arrays]:
     return [sample for _, sample in zip(range(GOLDEN_COUNT), samples, strict=False)]
 
 
-def _example(path: Path) -> list[Arrays]:
-    return [load_file(path)]
+def _example(path: Path, contract: Contract) -> list[Arrays]:
+    """Give the example inputs as a sample; of a model with states, a sequence of two steps."""
+    inputs = load_file(path)
+    if not contract.states:
+        return [inputs]
+    return [{name: np.stack([values, values]) for name, values in inputs.items()}]
 
 
 def _stack(samples: Iterable[Arrays]) -> dict[str, NDArray[Any]]:

@@ -24,7 +24,7 @@ from mobilesdk.bundle.manifest import (
 )
 from mobilesdk.bundle.writing import new_folder
 from mobilesdk.core.artifact import TensorInfo
-from mobilesdk.core.contract import InputSpec, OutputSpec
+from mobilesdk.core.contract import InputSpec, OutputSpec, StateSpec
 from mobilesdk.core.layers import LayerReport
 from mobilesdk.core.naming import natural_order
 from mobilesdk.core.source import Reference
@@ -139,13 +139,16 @@ class Assembler:
         if expected_path is not None:
             _copy(expected, folder / expected_path)
         sets = self._graph.sets[name]
+        whole = variant.model.summary.contract
+        contract = whole if record.states else whole.functional
         return Variant(
             target=target.id,
             target_title=target.title,
             format=target.export.format,
             artifact=artifact,
-            inputs=_ports(variant.model.summary.contract.inputs, record.inputs),
-            outputs=_ports(variant.model.summary.contract.outputs, record.outputs),
+            inputs=_ports(contract.inputs, record.inputs),
+            outputs=_ports(contract.outputs, record.outputs),
+            states=_ports(contract.states, record.states),
             export=target.export.typed_options().model_dump(mode="json"),
             size_bytes=tree_size_bytes(folder / artifact),
             float_size_bytes=variant.model.summary.float_size_bytes,
@@ -267,7 +270,7 @@ class Assembler:
 
 
 def _ports(
-    specs: Sequence[InputSpec] | Sequence[OutputSpec], tensors: Sequence[TensorInfo]
+    specs: Sequence[InputSpec | OutputSpec | StateSpec], tensors: Sequence[TensorInfo]
 ) -> dict[str, Port]:
     """Pair the contract's names with an artifact's: by name, or in order if it numbers them."""
     names = [spec.name for spec in specs]

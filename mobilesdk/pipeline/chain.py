@@ -49,6 +49,7 @@ class Chain:
         self._place = place
         self._sets = self._graph.sets[model.request.name]
         self._float_ops = self._graph.float_ops.get(model.request.name)
+        self._states = ", ".join(state.name for state in model.summary.contract.states)
         self._reasons: list[str] = []
         self._source = frontend(model.frontend)
         self._tools: list[Tool] = [*self._source.tools]
@@ -99,6 +100,10 @@ class Chain:
                 self._reasons.append(f"{method} cannot follow: the model is {trait.value} already")
             if plugin.needs(config) is not Needs.NONE:
                 self._check_set(method)
+            if self._states and not getattr(plugin, "takes_states", False):
+                self._reasons.append(
+                    f"{method} does not work on models with states; the model has {self._states}"
+                )
             self._reasons.extend(plugin.refuse(config, self._model.summary))
             traits |= plugin.adds
             request = plugin.request(config, request)
@@ -112,11 +117,25 @@ class Chain:
             self._reasons.append(f"{export.format} is not made from a {self._source.form.value}")
         if plugin.needs(request) is not Needs.NONE:
             self._check_set(export.format)
+            self._refuse_sequences(export.format)
+        if self._states and not plugin.options.takes_states:
+            self._reasons.append(f"{export.format} keeps no states; the model has {self._states}")
         self._reasons.extend(plugin.refuse(export.typed_options(), request, self._model.summary))
         if self._float_ops and not isinstance(runtime(export.format), ObservingRuntime):
             self._reasons.append(
                 f"the runtime {export.format!r} shows no values inside an artifact; "
                 "leave out --layers"
+            )
+        if self._float_ops and self._states:
+            self._reasons.append(
+                "--layers compares single runs, and samples of a model with states are sequences"
+            )
+
+    def _refuse_sequences(self, who: str) -> None:
+        if self._states:
+            self._reasons.append(
+                f"{who} calibrates with single runs, and samples of a model with states "
+                f"({self._states}) are sequences"
             )
 
     def _check_set(self, who: str) -> None:

@@ -84,6 +84,11 @@ class Inspector:
         if missing:
             raise missing[0]
         model = Reader(self._cache, self._workers, self._listener, self._plugin_files).read(request)
+        if model.summary.contract.states:
+            raise UsageError(
+                "Ops are compared in single runs; samples of a model with states are sequences.",
+                hint="compare the outputs alone: mobilesdk verify ARTIFACT --model MODEL.",
+            )
         inputs = {
             "read": self._cache.folder(model.key),
             "evaluation": self._cache.folder(self._ingest(model)),

@@ -12,6 +12,7 @@ from mobilesdk.plugins.contract import (
     ProfilingRuntime,
     Runtime,
     RuntimeSession,
+    StatefulSession,
     Tool,
 )
 from mobilesdk.plugins.discovery import (
@@ -39,6 +40,7 @@ __all__ = [
     "ProfilingRuntime",
     "Runtime",
     "RuntimeSession",
+    "StatefulSession",
     "Tool",
     "add_file",
     "compressor",

@@ -52,9 +52,12 @@ class ExportOptions(Frozen):
     Attributes:
         takes_fallback: Whether files of the format say which ops run outside a delegate. Where
             the phone decides that, a target cannot hold a file to its ``fallback`` key.
+        takes_states: Whether the exporter can write models with states: as states of the file, or
+            as inputs and outputs (`Contract.functional`).
     """
 
     takes_fallback: ClassVar[bool] = True
+    takes_states: ClassVar[bool] = False
 
     @property
     def lowest_os(self) -> str | None:
@@ -210,6 +213,15 @@ class RuntimeSession(Protocol):
         A constant of the file that is not finite, a mask of ``-inf`` for example, is none.
         Empty if nothing did, or if the runtime shows no values. Each fails the artifact.
         """
+        ...
+
+
+@runtime_checkable
+class StatefulSession(RuntimeSession, Protocol):
+    """A loaded artifact of a model with states, which each run leaves to the next one."""
+
+    def reset(self) -> None:
+        """Begin a sequence: states are zeros before the next run."""
         ...
 
 

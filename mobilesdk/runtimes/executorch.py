@@ -103,7 +103,7 @@ class ExecuTorchRuntime:
         _check_tensors("output", info.outputs, contract.outputs)
         if self.executes_by(info) == "reference":
             return _coreml_session(path, contract, threads, ReferenceSession)
-        return Session(_method(path, threads), contract)
+        return Session(path, contract, threads, forgets=bool(info.states) and not contract.states)
 
     def observe(self, path: Path, contract: Contract, threads: int) -> ObservedSession:
         """Load a program from disk so that the values between its calls can be read.
@@ -143,11 +143,26 @@ class ExecuTorchRuntime:
 
 
 class Session:
-    """A loaded program."""
+    """A loaded program.
 
-    def __init__(self, method: Any, contract: Contract) -> None:
-        self._method = method
+    States go from run to run until `reset` if the contract has states; else every run is the first
+    of a sequence.
+    """
+
+    def __init__(self, path: Path, contract: Contract, threads: int, *, forgets: bool) -> None:
+        self._path = path
+        self._forgets = forgets
         self._contract = contract
+        self._threads = threads
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a sequence: load the method again, which starts its states at their first values.
+
+        Raises:
+            ArtifactInvalid: The program does not load.
+        """
+        self._method = _method(self._path, self._threads)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once on one sample.
@@ -163,6 +178,8 @@ class Session:
         """
         import torch
 
+        if self._forgets:
+            self.reset()
         tensors = []
         for spec in self._contract.inputs:
             array = inputs.get(spec.name)

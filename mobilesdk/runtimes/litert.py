@@ -117,8 +117,15 @@ class LiteRTSession:
     def __init__(self, name: str, runner: Any, contract: Contract) -> None:
         self._name = name
         self._runner = runner
-        self._inputs = self._pair(runner.get_input_details(), contract.inputs, "inputs")
-        self._outputs = self._pair(runner.get_output_details(), contract.outputs, "outputs")
+        whole = contract.functional
+        self._inputs = self._pair(runner.get_input_details(), whole.inputs, "inputs")
+        self._outputs = self._pair(runner.get_output_details(), whole.outputs, "outputs")
+        self._state_specs = contract.states
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a sequence: states are zeros before the next run."""
+        self._states = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self._state_specs}
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once on one sample; names, shapes and dtypes are the contract's.
@@ -126,18 +133,21 @@ class LiteRTSession:
         Raises:
             ArtifactInvalid: An id lies outside int32, or the run fails.
         """
+        given = {**inputs, **self._states}
         fed = {
-            name: _encode(inputs[spec.name], details, spec.name)
+            name: _encode(given[spec.name], details, spec.name)
             for name, details, spec in self._inputs
         }
         try:
             found = self._runner(**fed)
         except (RuntimeError, ValueError) as error:
             raise ArtifactInvalid(f"{self._name} does not run: {error}") from error
-        return {
+        outputs = {
             spec.name: _decode(found[name], details).astype(spec.dtype)
             for name, details, spec in self._outputs
         }
+        self._states = {spec.name: outputs.pop(spec.next_name) for spec in self._state_specs}
+        return outputs
 
     @property
     def output_tensors(self) -> dict[int, str]:

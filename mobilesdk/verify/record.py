@@ -62,6 +62,7 @@ class VariantRecord(Frozen):
     op_counts: dict[str, int]
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    states: tuple[TensorInfo, ...] = ()
     notes: tuple[str, ...]
 
 

@@ -35,7 +35,7 @@ def replay_goldens(
         stored, golden = load_file(expected), load_file(inputs)
     except (OSError, SafetensorError) as error:
         raise FileRejected(f"The goldens of the bundle cannot be read: {error}") from error
-    runs = Runs(runtime(runtime_name).load(artifact, contract, context.threads))
+    runs = Runs(runtime(runtime_name).load(artifact, contract, context.threads), contract)
     found = runs.goldens(golden)
     if set(found) != set(stored) or any(found[n].shape != stored[n].shape for n in stored):
         raise FileRejected("The goldens of the bundle are not those of its contract.")

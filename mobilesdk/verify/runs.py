@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilesdk.core.contract import Contract
 from mobilesdk.core.step import Samples, StepContext
-from mobilesdk.plugins import RuntimeSession
+from mobilesdk.data.sample import run_sequence
+from mobilesdk.errors import ArtifactInvalid
+from mobilesdk.plugins import RuntimeSession, StatefulSession
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -24,8 +27,19 @@ class Runs:
             finite, …``; empty if there is none, or if the runtime shows no values.
     """
 
-    def __init__(self, session: RuntimeSession) -> None:
+    def __init__(self, session: RuntimeSession, contract: Contract) -> None:
+        """Run a session of a model; with states, a sample is a sequence of steps.
+
+        Raises:
+            ArtifactInvalid: The model has states, and the runtime keeps none.
+        """
         self._session = session
+        if contract.states and not isinstance(session, StatefulSession):
+            raise ArtifactInvalid(
+                "The model has states, and this runtime keeps none from run to run.",
+                hint="its session needs a method reset(); see docs/plugins.md.",
+            )
+        self._is_stateful = bool(contract.states)
         self.count = 0
         self.non_finite_count = 0
         self.first_non_finite = ""
@@ -51,10 +65,21 @@ class Runs:
         return outputs
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], name: str) -> Arrays:
-        outputs = self._session.run(inputs)
         self.count += 1
-        findings = self._session.findings()
+        findings: list[str] = []
+
+        def run(given: Mapping[str, NDArray[Any]]) -> Arrays:
+            outputs = self._session.run(given)
+            findings.extend(self._session.findings())
+            return outputs
+
+        if self._is_stateful and isinstance(self._session, StatefulSession):
+            self._session.reset()
+            outputs = run_sequence(run, inputs)
+        else:
+            outputs = run(inputs)
         if findings:
             self.non_finite_count += 1
-            self.first_non_finite = self.first_non_finite or f"{name}: {' '.join(findings)}"
+            said = " ".join(dict.fromkeys(findings))
+            self.first_non_finite = self.first_non_finite or f"{name}: {said}"
         return outputs

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
-from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec
+from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec, StateSpec
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 
-Spec = InputSpec | OutputSpec
+Spec = InputSpec | OutputSpec | StateSpec
 
 _NAMED = 10
 _NOT_FINITE_HINT = (
@@ -95,13 +95,23 @@ def contract_faults(info: ArtifactInfo, contract: Contract) -> tuple[str, ...]:
     may stand for int64 and, in a quantized file, for float32; float16 for float32; an image for an
     input that the contract prepares from one. Shapes are those of the contract, or among those that
     the file allows. The classes of a classifier are the labels of the contract, if it has any.
+    States of the contract are states of the file, or inputs and outputs where it has no states.
     """
     outputs = _outputs(info, contract)
+    whole = contract if info.states else contract.functional
     return (
-        *_interface_problems("input", info.inputs, contract.inputs, info.keeps_names),
-        *_interface_problems("output", outputs, contract.outputs, info.keeps_names),
+        *_interface_problems("input", info.inputs, whole.inputs, info.keeps_names),
+        *_interface_problems("output", outputs, whole.outputs, info.keeps_names),
+        *_state_problems(info, contract),
         *_class_problems(info, contract),
     )
+
+
+def _state_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:
+    if info.states and contract.states:
+        yield from _interface_problems("state", info.states, contract.states, keeps_names=True)
+    elif contract.states and len(info.inputs) == len(contract.inputs):
+        yield f"it has no states, the contract {len(contract.states)}: a converter dropped them"
 
 
 def contract_hint(info: ArtifactInfo, contract: Contract) -> str:
@@ -112,7 +122,7 @@ def contract_hint(info: ArtifactInfo, contract: Contract) -> str:
 def _hint(problems: Sequence[str], outputs: Sequence[TensorInfo], contract: Contract) -> str:
     if any("is an image" in problem for problem in problems):
         return _IMAGE_HINT
-    if any("no output named" in problem for problem in problems):
+    if any("no output named" in problem for problem in problems) and not contract.states:
         pairs = zip(outputs, contract.outputs, strict=True)
         stated = ", ".join(f'"{tensor.name}": "{spec.kind}"' for tensor, spec in pairs)
         return (

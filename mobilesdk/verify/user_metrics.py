@@ -86,12 +86,16 @@ def _gate(
 
 
 def _as_given(arrays: Arrays, contract: Contract) -> dict[str, NDArray[Any]]:
-    """Give the outputs as a metric takes them: without a batch axis of 1, not to be written to."""
+    """Give the outputs as a metric takes them: without a batch axis of 1, not to be written to.
+
+    Of a model with states, the axis of steps follows that of the samples.
+    """
     found = {}
+    batch_axis = 2 if contract.states else 1
     for spec in contract.outputs:
         array = np.asarray(arrays[spec.name])
         one = spec.shape[:1] == (1,)
-        found[spec.name] = (array[:, 0] if one else array).view()
+        found[spec.name] = (array.squeeze(batch_axis) if one else array).view()
         found[spec.name].flags.writeable = False
     return found
 

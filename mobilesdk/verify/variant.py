@@ -124,6 +124,7 @@ def verify_artifact(
         op_counts=_op_counts(info.ops),
         inputs=info.inputs,
         outputs=info.outputs,
+        states=info.states,
         notes=() if expectation is None else expectation.notes,
     )
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
@@ -156,7 +157,7 @@ def _measure(
     context: StepContext,
 ) -> _Measured:
     """Run the goldens, and the evaluation set if there is one."""
-    runs = Runs(session)
+    runs = Runs(session, contract)
     expected = runs.goldens(load_file(reference / "golden_inputs.safetensors"))
     save_file(expected, context.output / EXPECTED_NAME)
     outputs = None if evaluation is None else runs.evaluation(evaluation, context)

@@ -162,6 +162,16 @@ class Function:
             for name, of in features.items()
         )
 
+    def state_features(self) -> bytes:
+        """Describe the states, as coremltools does."""
+        described = b""
+        for name, (dtype, shape) in self.states.items():
+            sizes = b"".join(number(1, size or 1) for size in shape)
+            array = write_bytes(1, sizes + number(2, ARRAY_TYPES[dtype]))
+            feature = write_bytes(1, name.encode()) + write_bytes(3, write_bytes(8, array))
+            described += write_bytes(13, feature)
+        return described
+
     def _feature(self, name: str, of: Typed) -> bytes:
         dtype, shape = of
         if name in self.images:
@@ -182,7 +192,7 @@ def write(root: Path, function: Function, **others: Function) -> Path:
     program = number(1, 1) + b"".join(
         write_bytes(2, entry(name, item.message())) for name, item in functions.items()
     )
-    description = function.features(1, 10)
+    description = function.features(1, 10) + function.state_features()
     if others:
         description = b"".join(
             write_bytes(20, write_bytes(1, name.encode()) + item.features(2, 3))

@@ -10,6 +10,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mobilesdk.coreml import RunLimits, load
+from mobilesdk.coreml.inspection import inspect_package
+from mobilesdk.coreml.package import Package
 from mobilesdk.errors import ArtifactInvalid, LimitExceeded, UsageError
 from tests.coreml.programs import Function, Typed, write
 
@@ -82,6 +84,17 @@ def test_a_state_is_no_output(tmp_path: Path) -> None:
     model = load(write(tmp_path / "m", made))
     with pytest.raises(ArtifactInvalid, match="The output 'total' is a State"):
         model.predict(X, states=model.new_states())
+
+
+def test_a_state_that_is_never_written_is_a_problem(tmp_path: Path) -> None:
+    reads = Function({"x": ONE}, ("y",), states={"total": ONE})
+    reads.body.op("read_state", {"before": ONE}, input="total")
+    reads.body.op("add", {"y": ONE}, x="before", y="x")
+    alone = inspect_package(Package(write(tmp_path / "alone", reads)))
+    assert alone.problems == ("The state 'total' is never written: every run finds it as before.",)
+    beside = inspect_package(Package(write(tmp_path / "beside", reads, counts=counter())))
+    assert beside.problems == ()
+    assert inspect_package(Package(counting(tmp_path))).problems == ()
 
 
 def test_states_are_held_to_the_limit_of_memory_before_they_are_made(tmp_path: Path) -> None:

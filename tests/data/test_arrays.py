@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mobilesdk.core.contract import StateSpec
 from mobilesdk.data.source import open_samples
 from mobilesdk.errors import InvalidDataset
 
@@ -143,3 +144,44 @@ def test_any_changed_byte_of_a_header_is_read_or_refused(tmp_path, array_contrac
     except InvalidDataset:
         return
     assert all(sample.arrays["x"].shape == (1, 5) for sample in samples)
+
+
+@pytest.fixture
+def stateful_contract(text_contract):
+    state = StateSpec(name="cache", shape=(2,), dtype="float32")
+    return text_contract.model_copy(update={"states": (state,)})
+
+
+def sequences(steps=5, mask_steps=5):
+    return {
+        "ids": np.arange(3 * steps * 6).reshape(3, steps, 6),
+        "mask": np.ones((3, mask_steps, 1, 6), np.float32),
+    }
+
+
+def test_a_sample_of_a_model_with_states_is_a_sequence(tmp_path, stateful_contract):
+    samples = list(open_samples(save(tmp_path / "s.npz", **sequences()), stateful_contract))
+    assert len(samples) == 3
+    assert samples[1].arrays["ids"].shape == samples[1].arrays["mask"].shape == (5, 1, 6)
+    assert samples[1].arrays["ids"][0, 0, 0] == 30
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        (sequences(mask_steps=4), "different numbers of steps: ids 5, mask 4"),
+        (sequences(steps=0), r"ids in s.npz has the shape \[3, 0, 6\]"),
+        (wrong(), r"shape \[32, 6\], but a step of the input is \[1, 6\]"),
+    ],
+)
+def test_what_is_no_sequence_is_refused(tmp_path, stateful_contract, arrays, reason):
+    with pytest.raises(InvalidDataset, match=reason):
+        open_samples(save(tmp_path / "s.npz", **arrays), stateful_contract)
+
+
+def test_a_folder_of_images_holds_no_sequences(make_folder, image_contract):
+    state = StateSpec(name="cache", shape=(2,), dtype="float32")
+    contract = image_contract.model_copy(update={"states": (state,)})
+    with pytest.raises(InvalidDataset, match="a sample is a sequence of steps") as caught:
+        open_samples(make_folder(), contract)
+    assert "[samples, steps, …]" in caught.value.hint

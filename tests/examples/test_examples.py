@@ -11,7 +11,7 @@ from mobilesdk.bundle.canonical import tree_hash
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
-FOLDERS = ("photos", "sentences", "two_inputs")
+FOLDERS = ("photos", "sentences", "two_inputs", "decoder")
 
 
 def write_sets(folder, *arguments):

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mobilesdk.core.artifact import ArtifactInfo
-from mobilesdk.core.contract import Contract, DType, InputSpec
+from mobilesdk.core.contract import Contract, DType, InputSpec, StateSpec
 from mobilesdk.core.form import Needs
 from mobilesdk.core.ledger import Expectation, ExpectedWeight
 from mobilesdk.core.model import ModelSummary
@@ -313,6 +313,19 @@ def test_input_types_that_core_ml_lacks_are_refused_while_planning() -> None:
     assert "'x' is bool" in refuse(Request(), "bool")[0]
     assert "needs iOS16" in refuse(Request(), "float16", deployment_target="iOS15")[0]
     assert refuse(Request(), "int64") == []
+
+
+def test_states_need_ios_18_and_are_floats() -> None:
+    def refused(dtype: DType, **options: Any) -> list[str]:
+        state = StateSpec(name="cache", shape=(1, 4), dtype=dtype)
+        stateless = summary("float32")
+        contract = stateless.contract.model_copy(update={"states": (state,)})
+        stateful = stateless.model_copy(update={"contract": contract})
+        return PLUGIN.refuse(PLUGIN.options(**options), Request(), stateful)
+
+    assert refused("float32") == []
+    assert "states (cache), which need iOS18" in refused("float32", deployment_target="iOS17")[0]
+    assert "'cache' is int64, and states are float16" in refused("int64")[0]
 
 
 def test_it_needs_data_for_fixed_ranges_only() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mobilesdk.core.artifact import ArtifactInfo
-from mobilesdk.core.contract import Contract
+from mobilesdk.core.contract import Contract, StateSpec
 from mobilesdk.core.form import Needs
 from mobilesdk.core.ledger import Ledger
 from mobilesdk.core.model import ModelSummary, ModelWeight
@@ -272,6 +272,17 @@ def test_transposed_convolutions_in_groups_are_refused_in_int8_only() -> None:
     (reason,) = PLUGIN.refuse(ExecuTorchOptions(), request, grouped)
     assert "up.weight" in reason
     assert PLUGIN.refuse(ExecuTorchOptions(), Request(activations=STATIC), grouped) == []
+
+
+def test_the_core_ml_delegate_is_given_no_states() -> None:
+    stateless = summary("linear", (64, 64))
+    state = StateSpec(name="cache", shape=(1, 4), dtype="float32")
+    contract = stateless.contract.model_copy(update={"states": (state,)})
+    stateful = stateless.model_copy(update={"contract": contract})
+
+    (reason,) = PLUGIN.refuse(ExecuTorchOptions(backend="coreml"), Request(), stateful)
+    assert "is given no states" in reason
+    assert PLUGIN.refuse(ExecuTorchOptions(), Request(), stateful) == []
 
 
 def test_the_other_backends_store_floats_only() -> None:

@@ -216,3 +216,27 @@ def program(
     header = struct.pack("<4sIQQQ", b"eh00", 32, len(data), len(data), int(offsets[-1]))
     data[8 : 8 + len(header)] = header
     return bytes(data) + b"".join(parts)
+
+
+def stateful(*, writes: bool = True, starts: bool = True) -> bytes:
+    """Give a file with a state, ``cache``, that a copy of the input may be written to.
+
+    Args:
+        writes: Whether the copy goes to the state, or to another tensor.
+        starts: Whether the state has a first value.
+    """
+    planned: list[object] = [None, None, None]
+    code, shape = Scalar("b", 6), integers("i", 1, 4)
+    state = [code, None, shape, None, None, u32(int(starts)), planned, None, None, [None, "cache"]]
+    copy = union(1, [i32(0), integers("i", 2, 0, 2 if writes else 1)])
+    plan = [
+        "forward",
+        None,
+        Tables((tensor(6, 1, 4), tensor(6, 1, 4), union(5, state))),
+        integers("i", 0),
+        integers("i", 1),
+        Tables(([None, None, Tables((copy,))],)),
+        Tables((["aten::copy_", ""],)),
+        Tables(()),
+    ]
+    return flatbuffer([None, Tables((plan,))], b"ET12")

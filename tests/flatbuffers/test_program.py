@@ -21,7 +21,7 @@ from mobilesdk.flatbuffers.executorch import inspect_file, inspect_program
 from mobilesdk.flatbuffers.executorch_folder import pack, unpack
 from mobilesdk.numerics.fingerprint import fingerprint
 from mobilesdk.verify.ledger import build_ledger
-from tests.flatbuffers.pte_files import Scalar, i32, program, u32, union
+from tests.flatbuffers.pte_files import Scalar, i32, program, stateful, u32, union
 
 FLOATS = np.arange(-6, 6, dtype=np.float32).reshape(3, 4)
 FILE = program(FLOATS.tobytes(), 1, (3, 4))
@@ -276,3 +276,18 @@ def test_a_changed_folder_is_read_or_rejected(data: st.DataObject) -> None:
 
     with suppress(FileRejected):
         unpack(memoryview(bytes(payload)))
+
+
+def test_a_state_is_told_by_its_name() -> None:
+    info = inspect_program(memoryview(stateful()))
+    assert [(each.name, each.shape, each.dtype) for each in info.states] == [
+        ("cache", (1, 4), "float32")
+    ]
+    assert info.problems == ()
+
+
+def test_a_state_without_a_write_or_a_first_value_is_a_problem() -> None:
+    (unwritten,) = inspect_program(memoryview(stateful(writes=False))).problems
+    (unset,) = inspect_program(memoryview(stateful(starts=False))).problems
+    assert unwritten == "the state cache is never written: every run finds it as before"
+    assert unset == "the state cache has no first value: it holds whatever is there"

@@ -198,12 +198,7 @@ def test_a_contract_file_that_contradicts_the_model_is_refused(read, field, valu
         read(returning("lambda_(lambda x: x + 1), (X,)"), Contract.model_validate(given))
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (returning("lambda_(lambda x: x if x.sum() > 0 else -x), (X,)"), "data-dependent"),
-        (
-            """
+COUNTER = """
 class Counter(nn.Module):
     def __init__(self):
         super().__init__()
@@ -213,15 +208,31 @@ class Counter(nn.Module):
         return x + self.count
 def build():
     return Counter().eval(), (X,)
-""",
-            "changes its buffers when it runs: count",
-        ),
-    ],
-)
-def test_what_cannot_be_exported_is_refused_with_the_reason(read, body, reason):
-    with pytest.raises(ConversionFailed, match=f"(?s){reason}") as caught:
-        read(body)
+"""
+
+
+def test_what_cannot_be_exported_is_refused_with_the_reason(read):
+    with pytest.raises(ConversionFailed, match=r"(?s)data-dependent") as caught:
+        read(returning("lambda_(lambda x: x if x.sum() > 0 else -x), (X,)"))
     assert caught.value.hint
+
+
+def test_buffers_that_change_are_states_of_the_contract(read, tmp_path):
+    (state,) = read(COUNTER).contract.states
+    assert (state.name, state.shape, state.dtype) == ("count", (1,), "float32")
+    program = load_program(tmp_path / "output/original.pt2")
+    output, count = graph_module(program)(torch.ones(1, 3), torch.zeros(1))
+    assert (output.tolist(), count.tolist()) == ([[2.0, 2.0, 2.0]], [1.0])
+
+
+def test_states_that_a_contract_states_have_to_be_those_of_the_model(read):
+    given = {
+        "inputs": [{"name": "x", "shape": [1, 3], "dtype": "float32"}],
+        "outputs": [{"name": "y", "shape": [1, 3], "dtype": "float32"}],
+        "states": [{"name": "total", "shape": [1], "dtype": "float32"}],
+    }
+    with pytest.raises(InvalidContract, match=r"not those of the model: count float32\[1\]"):
+        read(COUNTER, Contract.model_validate(given))
 
 
 @pytest.mark.parametrize("reference", ["not_there_at_all:build", "not/there.py:build"])

@@ -49,10 +49,11 @@ EXAMPLE = (torch.rand(1, 3, 8, 8), (torch.ones(1, 4), torch.ones(1, 4)))
 EXTRA = {"extra": {"ids": torch.arange(5)[None]}}
 
 
-def export(path, module, *arguments, **options):
+def export(path, module, *arguments, functional=False, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.export.save(torch.export.export(module, arguments, **options), path)
+        program = torch.export.export(module, arguments, **options)
+        torch.export.save(program.run_decompositions({}) if functional else program, path)
     return path
 
 
@@ -151,6 +152,44 @@ def test_sizes_that_were_dynamic_are_those_of_the_example(tmp_path):
     )
     (given,) = read(path, tmp_path).contract.inputs
     assert given.shape == (4, 3, 1)
+
+
+class Total(nn.Module):
+    """Adds up its inputs in a buffer, and counts its calls in one that is not saved."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Module()
+        self.inner.register_buffer("total", torch.zeros(1, 3))
+        self.register_buffer("count", torch.zeros(1, dtype=torch.int64), persistent=False)
+        self.register_buffer("gain", torch.full((3,), 2.0))
+
+    def forward(self, x):
+        self.inner.total += x * self.gain
+        self.count += 1
+        return self.inner.total / self.count
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("functional", [False, True])
+def test_buffers_that_a_program_changes_are_states(tmp_path, functional, trusted):
+    path = export(tmp_path / "net.pt2", Total().eval(), X[:1], functional=functional)
+    contract = read(path, tmp_path, trusted=trusted).contract
+    assert {state.name for state in contract.states} == {"inner_total", "count"}
+    module = graph_module(load_program(tmp_path / "output/program.pt2"))
+    states = [torch.zeros(s.shape, dtype=getattr(torch, s.dtype)) for s in contract.states]
+    eager = Total().eval()
+    for x in (X[:1], X[1:], -X[:1]):
+        output, *states = module(x, *states)
+        torch.testing.assert_close(output, eager(x))
+
+
+def test_a_program_whose_state_has_left_zero_is_refused(tmp_path):
+    module = Total().eval()
+    module(X[:1])
+    path = export(tmp_path / "net.pt2", module, X[:1])
+    with pytest.raises(InvalidModel, match="does not start at zeros"):
+        read(path, tmp_path)
 
 
 class WritesAFile:

@@ -222,3 +222,41 @@ def test_a_plan_has_the_same_bytes_under_any_hash_seed(command_line, sets):
         )
     assert len(outputs) == 1
     assert json.loads(outputs.pop())["variants"]
+
+
+STATEFUL = """
+import torch
+
+class Total(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.zeros(1, 4))
+    def forward(self, x):
+        self.total += x
+        return self.total * 2
+
+def build():
+    return Total().eval(), (torch.zeros(1, 4),)
+"""
+
+
+def test_states_are_refused_where_nothing_keeps_them(command_line):
+    model, sequences = command_line.folder / "stateful.py", command_line.folder / "set.npz"
+    model.write_text(STATEFUL)
+    values = np.random.default_rng(0).normal(size=(32, 3, 4)).astype(np.float32)
+    np.savez(sequences, x=values)
+    plain = command_line.target("plain-tier")
+    unaware = command_line.target("tier", profile="grid", compress=grid())
+    without_samples = {"method": "prune_channels", "ratio": 0.5, "reconstruction": False}
+    pruned = command_line.target("pruned-tier", profile="pruned", compress=[without_samples])
+    result = command_line(
+        *("plan", f"{model}:build"),
+        *(part for target in (plain, unaware, pruned) for part in ("--target", target)),
+        *("--calibration", sequences, "--json"),
+        *(part for plugin in PLUGINS for part in ("--plugin", plugin)),
+    )
+    assert result.code == 2, result.err
+    problems = json.dumps(result.json)
+    assert "plain keeps no states; the model has total" in problems
+    assert "grid does not work on models with states; the model has total" in problems
+    assert "prune_channels does not work on models with states; the model has total" in problems

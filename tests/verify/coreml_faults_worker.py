@@ -53,6 +53,17 @@ class FloatIds(nn.Module):
         return self.table(torch.cat([found, ids.long()]) if self.joined else found)
 
 
+class Cache(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("cache", torch.zeros(1, 8, 4))
+        self.cache: Tensor
+
+    def forward(self, new: Tensor, position: Tensor) -> Tensor:
+        self.cache[:, position] = new
+        return self.cache.sum(1)
+
+
 _GENERATOR = torch.Generator().manual_seed(0)
 IMAGE = (torch.randn(1, 3, 8, 8, generator=_GENERATOR),)
 VECTOR = (torch.randn(8, 8, generator=_GENERATOR),)
@@ -62,6 +73,18 @@ IDS = (torch.zeros(1, 6, dtype=torch.int32),)
 def convert(module: nn.Module, inputs: tuple[Tensor, ...], target: Any = ct.target.iOS18) -> Any:
     program = torch.export.export(module.eval(), inputs).run_decompositions({})
     return ct.convert(program, minimum_deployment_target=target, skip_model_load=True)
+
+
+def traced_cache() -> Any:
+    """Convert a traced module: coremltools loses the write, and exports the same one rightly."""
+    example = (torch.ones(1, 1, 4), torch.zeros(1, dtype=torch.int32))
+    return ct.convert(
+        torch.jit.trace(Cache().eval(), example),
+        inputs=[ct.TensorType("new", (1, 1, 4)), ct.TensorType("position", (1,), np.int32)],
+        states=[ct.StateType(ct.TensorType(shape=(1, 8, 4), dtype=np.float16), "cache")],
+        minimum_deployment_target=ct.target.iOS18,
+        skip_model_load=True,
+    )
 
 
 def linear(model: Any, *kept: str, joint: bool = False, **fields: Any) -> Any:
@@ -197,6 +220,8 @@ def main(folder: Path) -> None:
         "overflow": convert(Squared(), VECTOR),
         "float_ids": convert(FloatIds(70_000), IDS),
         "joined_float_ids": convert(FloatIds(70_000, joined=True), IDS),
+        "lost_write": traced_cache(),
+        "kept_write": convert(Cache(), (torch.ones(1, 1, 4), torch.zeros(1, dtype=torch.int64))),
         "few_float_ids": convert(FloatIds(2_000), IDS),
     }
     for name, package in made.items():

@@ -36,6 +36,7 @@ CLEAN = [
     "clean_sparse",
     "dead_channel",
     "few_float_ids",
+    "kept_write",
     "masked",
     "sparse_int8",
 ]
@@ -84,6 +85,7 @@ def test_a_package_without_a_fault_passes(name: str, folder: Path) -> None:
         ("channels_before_clamp", ["(conv): rounded over 0…12 in channel 2 of 4", "to 0…6"]),
         ("infinite", ["(mul): 1 of 1 values are not finite"]),  # 0 times infinity is no number
         ("float_ids", ["(gather): ids pass through float16 in floor", "there are 70000 rows"]),
+        ("lost_write", ["The state 'cache' is never written"]),
         ("joined_float_ids", ["(gather): ids pass through float16", "there are 70000 rows"]),
     ],
 )

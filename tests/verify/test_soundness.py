@@ -3,7 +3,14 @@
 import pytest
 
 from mobilesdk.core.artifact import ArtifactInfo, ClassifierInfo, OpInfo, TensorInfo
-from mobilesdk.core.contract import ArrayInput, Contract, ImageInput, InputSpec, OutputSpec
+from mobilesdk.core.contract import (
+    ArrayInput,
+    Contract,
+    ImageInput,
+    InputSpec,
+    OutputSpec,
+    StateSpec,
+)
 from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.verify.soundness import enforce_contract, enforce_sound
@@ -173,3 +180,34 @@ def test_advice_on_them_is_not_given_for_other_problems():
     with pytest.raises(ArtifactInvalid) as larger:
         enforce_sound(info().model_copy(update={"problems": ("w: more bytes than it takes.",)}))
     assert larger.value.hint == ""
+
+
+STATEFUL = CONTRACT.model_copy(
+    update={"states": (StateSpec(name="cache", shape=(1, 2), dtype="float32"),)}
+)
+CACHE = TensorInfo(name="cache", shape=(1, 2), dtype="float16")
+
+
+def with_states(found, *states):
+    return found.model_copy(update={"states": states})
+
+
+def test_states_are_states_of_the_file_or_its_inputs_and_outputs():
+    enforce_contract(with_states(info(), CACHE), STATEFUL)
+    after = changed(CACHE, name="cache_next")
+    enforce_contract(info((IDS, IMAGE, CACHE), (SCORES, after)), STATEFUL)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (info(), "it has no states, the contract 1: a converter dropped them"),
+        (with_states(info(), CACHE, CACHE), "it has 2 states, the contract 1"),
+        (with_states(info(), changed(CACHE, name="other")), "no state named 'cache'"),
+        (with_states(info(), changed(CACHE, shape=(1, 3))), r"'cache' is float16\[1, 3\]"),
+        (info((IDS, IMAGE, CACHE), (SCORES,)), "1 outputs, the contract 2"),
+    ],
+)
+def test_states_that_a_converter_dropped_or_changed_are_refused(found, message):
+    with pytest.raises(ArtifactInvalid, match=message):
+        enforce_contract(found, STATEFUL)

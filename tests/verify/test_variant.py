@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.contract import Contract, InputSpec, OutputSpec, StateSpec
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import ArtifactInvalid
@@ -172,3 +172,40 @@ def test_a_replay_of_goldens_that_overflow_fails(verify, tmp_path, values, passe
     replay = Replay.model_validate_json((tmp_path / "replay.json").read_bytes())
     assert (replay.sqnr_db, replay.passed) == (float("inf"), passes)
     assert (SAID in str(replay)) is not passes
+
+
+def summing(folder: Path, *, adds: bool) -> Path:
+    """Write a package that adds its inputs up in a state, or writes the last one only."""
+    four = ("float32", (4,))
+    made = Function({"x": four}, ("y",), states={"total": four}, pictures={"y": four})
+    made.body.op("read_state", {"before": four}, input="total")
+    made.body.op("add", {"y": four}, x="before", y="x")
+    made.body.op("write_state", {}, input="total", data="y" if adds else "x")
+    return write(folder / "m.mlpackage", made)
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_a_model_with_states_is_judged_over_whole_sequences(tmp_path, adds):
+    state = StateSpec(name="total", shape=(4,), dtype="float32")
+    contract = CONTRACT.model_copy(update={"states": (state,)})
+    samples = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+    totals = samples.cumsum(axis=1, dtype=np.float32)
+    save_file({"x": samples[:1]}, tmp_path / "golden_inputs.safetensors")
+    save_file({"y": totals[:1]}, tmp_path / "golden_outputs.safetensors")
+    np.save(tmp_path / "reference_0.npy", totals)
+    (tmp_path / "out").mkdir()
+    verify_artifact(
+        summing(tmp_path, adds=adds),
+        runtime_name="coreml",
+        summary=SUMMARY.model_copy(update={"contract": contract}),
+        expectation=None,
+        reference=tmp_path,
+        evaluation=Set(samples),
+        config=VerifyConfig(budget=Budget(any=AnyBudget(min_sqnr_db=40.0))),
+        context=StepContext(tmp_path / "out"),
+    )
+    record = VariantRecord.model_validate_json((tmp_path / "out/record.json").read_bytes())
+    assert record.verification == ("verified_by_reference" if adds else "failed_gate")
+    expected = load_file(tmp_path / "out/expected.safetensors")["y"]
+    assert expected.shape == (1, 5, 4)
+    np.testing.assert_allclose(expected[0, 1], totals[0, 1], rtol=1e-6)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import Any
@@ -65,14 +65,28 @@ def _number_ops(module: torch.fx.GraphModule) -> Any:
     return PassResult(module, True)
 
 
-def serialize(edge: Any) -> bytes:
+def serialize(edge: Any, states: Sequence[str] = ()) -> bytes:
     """Give the bytes of the ``.pte`` file for an edge program.
+
+    Args:
+        edge: What `lower` gave.
+        states: Names of the buffers that the program changes. The file keeps their names and first
+            values; by itself it would leave them to whatever the memory holds.
 
     Raises:
         ConversionFailed: The converter refused the program.
     """
+    from executorch.exir import ExecutorchBackendConfig
+    from executorch.exir.passes.init_mutable_pass import InitializedMutableBufferPass
+
+    config = ExecutorchBackendConfig()
+    if states:
+        config = ExecutorchBackendConfig(
+            passes=[InitializedMutableBufferPass([f"b_{name}" for name in states])],
+            emit_mutable_buffer_names=True,
+        )
     with quiet("ExecuTorch", edge.exported_program()):
-        return bytes(edge.to_executorch().buffer)
+        return bytes(edge.to_executorch(config).buffer)
 
 
 def replace_payloads(edge: Any, backend: str, rewrite: Callable[[bytes], bytes]) -> None:
