@@ -19,7 +19,8 @@ Cost:
 
 Limits:
     Convolutions in groups (other than depthwise ones) and layers that share weights are not fitted;
-    the record names them. A group of channels that goes as a whole can be large in grouped
+    the record names them. Models with states are refused: a state that is as wide as a layer would
+    have to be pruned with it. A group of channels that goes as a whole can be large in grouped
     convolutions. The scales of batch norms are folded into the weights before, so that the norm of
     a filter holds them.
 

@@ -117,7 +117,10 @@ class Frontend(Plugin, Protocol):
 
 @runtime_checkable
 class Compressor(Plugin, Protocol):
-    """One compression method; keeps the form."""
+    """One compression method; keeps the form.
+
+    Unless it has ``takes_states = True``, plans with it for models with states are refused.
+    """
 
     @property
     def config(self) -> type[StepConfig]:
