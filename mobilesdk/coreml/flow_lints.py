@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.integer_ops import TAKEN
 from mobilesdk.coreml.program import Operation, TensorType
-from mobilesdk.coreml.wiring import Wiring, names
+from mobilesdk.coreml.wiring import MOVED, Wiring, names
 
 WHOLE_IN_FLOAT16 = 2048
 """Float16 holds every whole number up to this one, and above it only some."""
@@ -20,32 +20,11 @@ _LEVELS = {ElementType.INT8: (-128, 127), ElementType.UINT8: (0, 255)}
 _INDEXED = ("gather", "gather_along_axis", "gather_nd")
 # Operations that hand on ids → parameters that they come in by.
 _HAND_ON = {
-    "abs": ("x",),
-    "add": ("x", "y"),
-    "cast": ("x",),
-    "clip": ("x",),
-    "concat": ("values",),
-    "expand_dims": ("x",),
-    "floor": ("x",),
-    "floor_div": ("x", "y"),
-    "gather": ("x",),
-    "identity": ("x",),
-    "maximum": ("x", "y"),
-    "minimum": ("x", "y"),
-    "mod": ("x", "y"),
-    "mul": ("x", "y"),
-    "real_div": ("x", "y"),
-    "reshape": ("x",),
-    "round": ("x",),
+    **MOVED,
+    **dict.fromkeys(("abs", "clip", "floor", "gather", "round"), ("x",)),
+    **dict.fromkeys(("add", "sub", "mul", "real_div", "floor_div", "mod"), ("x", "y")),
+    **dict.fromkeys(("maximum", "minimum"), ("x", "y")),
     "select": ("a", "b"),
-    "slice_by_index": ("x",),
-    "slice_by_size": ("x",),
-    "split": ("x",),
-    "squeeze": ("x",),
-    "stack": ("values",),
-    "sub": ("x", "y"),
-    "tile": ("x",),
-    "transpose": ("x",),
 }
 
 

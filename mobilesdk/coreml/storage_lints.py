@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import prod
 
+from mobilesdk.coreml.axes import input_axis
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.constexpr import is_constexpr
 from mobilesdk.coreml.dtypes import packed_size
 from mobilesdk.coreml.program import Operation
-from mobilesdk.coreml.uses import Use, channel_axis, input_axis
+from mobilesdk.coreml.uses import Use, channel_axis
 from mobilesdk.coreml.wiring import Wiring
 
 SMALL = 2048
@@ -17,9 +18,6 @@ SMALL = 2048
 
 _NAMED = 5
 _KEPT_IN_VAIN = 0.99
-_ARITHMETIC = frozenset(
-    {"add", "sub", "mul", "real_div", "floor_div", "maximum", "minimum", "pow", "select", "concat"}
-)
 
 
 def larger_than_dense(wiring: Wiring) -> Iterator[str]:
@@ -61,10 +59,15 @@ def _kept(wiring: Wiring, use: Use) -> int | None:
 def compressed_operands(wiring: Wiring) -> Iterator[str]:
     """Quantizers compress folded constants, positions for example, along an axis of no meaning."""
     for use in filter(wiring.is_compressed, wiring.uses):
-        if use.operation.type in _ARITHMETIC:
+        takers = [
+            end.operation.type
+            for end in wiring.end_uses(use.name)
+            if channel_axis(end, wiring.constants) is None
+        ]
+        if takers:
             yield (
-                f"{use.name} ({use.operation.type}): compressed, but it is an operand and no "
-                "weight of a layer."
+                f"{use.name} ({', '.join(dict.fromkeys(takers))}): compressed, but it is an "
+                "operand and no weight of a layer."
             )
 
 

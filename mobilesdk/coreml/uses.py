@@ -1,4 +1,4 @@
-"""Which operation takes each constant, and as what."""
+"""Which operations take each constant, and as what."""
 
 from __future__ import annotations
 
@@ -8,24 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from mobilesdk.coreml.axes import weight_axis
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.constexpr import is_constant
 from mobilesdk.coreml.program import Function, Operation
 from mobilesdk.errors import FileRejected
 
-# Axis of the output channels of a weight, by operation and parameter.
-_CHANNEL_AXES = {
-    ("conv", "weight"): 0,
-    ("conv_transpose", "weight"): 1,
-    ("linear", "weight"): 0,
-    ("gather", "x"): 0,
-    ("gather_along_axis", "x"): 0,
-}
-
 
 @dataclass(frozen=True)
 class Use:
-    """A constant as an operation takes it."""
+    """A constant, or a value that is made of it, as an operation takes it."""
 
     name: str
     operation: Operation
@@ -33,34 +25,32 @@ class Use:
 
 
 def uses(function: Function, constants: Constants) -> Iterator[Use]:
-    """Give the first use of each constant by an operation that computes."""
-    seen: set[str] = set()
+    """Give every use of a constant by an operation that computes, in the order of the program."""
     for operation in function.block.walk():
         if is_constant(operation.type):
             continue
         for parameter, bindings in operation.inputs.items():
-            for name in bindings:
-                if isinstance(name, str) and name in constants and name not in seen:
-                    seen.add(name)
+            names = dict.fromkeys(item for item in bindings if isinstance(item, str))
+            for name in names:
+                if name in constants:
                     yield Use(name, operation, parameter)
 
 
+def main_uses(function: Function, constants: Constants) -> tuple[Use, ...]:
+    """Give one use of each constant: its first one as a weight, or else its first one."""
+    found: dict[str, Use] = {}
+    for use in uses(function, constants):
+        known = found.setdefault(use.name, use)
+        if channel_axis(known, constants) is None and channel_axis(use, constants) is not None:
+            found[use.name] = use
+    return tuple(found.values())
+
+
 def channel_axis(use: Use, constants: Constants) -> int | None:
-    """Give the axis of the output channels of a weight; None for a constant that is no weight.
-
-    It counts from the end where the weight may have axes before its two, as matrices may.
-    """
-    if use.operation.type == "matmul":
-        flag = use.operation.inputs.get(f"transpose_{use.parameter}", ())
-        transposed = bool(_scalar(flag, constants)) if flag else False
-        last = use.parameter == "y"
-        return -1 if last != transposed else -2
-    return _CHANNEL_AXES.get((use.operation.type, use.parameter))
-
-
-def input_axis(channel_axis: int) -> int:
-    """Give the axis of the input channels, counted from the same end as that of the output ones."""
-    return -3 - channel_axis if channel_axis < 0 else 1 - channel_axis
+    """Give the axis of the output channels, as `weight_axis` does; None for what is no weight."""
+    flag = use.operation.inputs.get(f"transpose_{use.parameter}", ())
+    transposed = bool(_scalar(flag, constants)) if flag else False
+    return weight_axis(use.operation.type, use.parameter, transposed=transposed)
 
 
 def _scalar(bindings: tuple[Any, ...], constants: Constants) -> Any:

@@ -14,7 +14,7 @@ from mobilesdk.coreml.infinities import may_be_infinite
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function
 from mobilesdk.coreml.storage import UndescribedStorage, describe, vector_size
-from mobilesdk.coreml.uses import Use, channel_axis, uses
+from mobilesdk.coreml.uses import Use, channel_axis, main_uses
 from mobilesdk.numerics.fingerprint import fingerprint
 
 
@@ -34,7 +34,7 @@ def read_weights(
     constants = Constants(package, function)
     weights: list[WeightInfo] = []
     problems: list[str] = []
-    for use in uses(function, constants):
+    for use in main_uses(function, constants):
         values = constants.read(use.name)
         if isinstance(values, tuple):
             problems += [f"{use.name} ({use.operation.type}): {fault}." for fault in values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,36 @@ from mobilesdk.coreml.constexpr import is_constexpr
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import Function, Operation, TensorType, Value
-from mobilesdk.coreml.uses import Use, uses
+from mobilesdk.coreml.uses import Use, main_uses
 from mobilesdk.errors import FileRejected
+
+# Operations whose results hold elements of what they take → parameters that these come in by.
+MOVED = {
+    **dict.fromkeys(("cast", "identity", "expand_dims", "flatten2d", "reshape"), ("x",)),
+    **dict.fromkeys(("reshape_like", "squeeze", "transpose", "reverse", "tile"), ("x",)),
+    **dict.fromkeys(("slice_by_index", "slice_by_size", "split"), ("x",)),
+    **dict.fromkeys(("concat", "stack"), ("values",)),
+}
 
 
 class Wiring:
-    """A function with its constants, and the makers and users of its values."""
+    """A function with its constants, and the makers and users of its values.
+
+    Attributes:
+        constants: Of the function.
+        uses: One of each constant that is a tensor of numbers, as `main_uses` gives it.
+        operations: All, those of nested blocks too.
+        makers: Operation that makes each value.
+        types: Of all values.
+        users: Operations that take each value.
+        results: Names of the values that the function or a nested block gives.
+    """
 
     def __init__(self, package: Package, function: Function) -> None:
         """Follow all values once."""
         self.constants = Constants(package, function)
         self.uses = tuple(
-            use for use in uses(function, self.constants) if self._is_tensor(use.name)
+            use for use in main_uses(function, self.constants) if self._is_tensor(use.name)
         )
         self.operations = tuple(function.block.walk())
         self.makers = {out.name: item for item in self.operations for out in item.outputs}
@@ -31,15 +50,29 @@ class Wiring:
         self.types |= {out.name: out.type for item in self.operations for out in item.outputs}
         self.users: dict[str, list[Operation]] = {}
         for operation in self.operations:
-            for name in names(operation, tuple(operation.inputs)):
+            for name in dict.fromkeys(names(operation, tuple(operation.inputs))):
                 self.users.setdefault(name, []).append(operation)
-        self.results = frozenset(function.block.outputs)
+        blocks = [function.block, *(each for item in self.operations for each in item.blocks)]
+        self.results = frozenset(name for block in blocks for name in block.outputs)
 
     def _is_tensor(self, name: str) -> bool:
         operation = self.constants.operation(name)
         declared = next(out.type for out in operation.outputs if out.name == name)
         is_text = isinstance(declared, TensorType) and declared.element is ElementType.STRING
         return isinstance(declared, TensorType) and not is_text
+
+    def end_uses(self, name: str) -> Iterator[Use]:
+        """Give the uses of a value, and of what only moves its elements, by other operations."""
+        pending = [name]
+        for value in pending:  # it grows
+            users = self.users.get(value, ())
+            for operation in (user for user in users if not is_constexpr(user.type)):
+                for parameter, bindings in operation.inputs.items():
+                    if value in bindings and parameter not in MOVED.get(operation.type, ()):
+                        yield Use(value, operation, parameter)
+                if value in names(operation, MOVED.get(operation.type, ())):
+                    moved = (output.name for output in operation.outputs)
+                    pending += [each for each in moved if each not in pending]
 
     def is_compressed(self, use: Use) -> bool:
         """Tell whether a constant is more than floats: integers, tables, or zeros left out."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilesdk.coreml.axes import input_axis
 from mobilesdk.coreml.constants import Constants
 from mobilesdk.coreml.dtypes import ElementType, unpack
 from mobilesdk.coreml.program import Operation
-from mobilesdk.coreml.uses import input_axis
 
 _BLOCK_SIZES = (64, 32, 16, 8, 4, 2)
 _OF = (2, 4, 8, 16)

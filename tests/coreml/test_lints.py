@@ -74,15 +74,74 @@ def test_a_clamp_may_not_cut_what_was_rounded_for_it_alone(
     assert (words in problems[0]) if words else problems == ()
 
 
-@pytest.mark.parametrize(("op", "fault"), [("add", True), ("mul", True), ("reshape", False)])
-def test_a_compressed_operand_of_arithmetic_is_no_weight(
-    op: str, fault: bool, tmp_path: Path
+WEIGHTS = [
+    *[("conv", "weight"), ("conv_transpose", "weight"), ("linear", "weight"), ("gather", "x")],
+    *[("matmul", "x"), ("matmul", "y"), ("lstm", "weight_ih"), ("gru", "weight_hh")],
+]
+OPERANDS = [
+    *[("add", "y"), ("mul", "x"), ("concat", "values"), ("layer_norm", "gamma"), ("linear", "x")],
+    *[("scaled_dot_product_attention", "attn_mask"), ("einsum", "values"), ("scatter", "data")],
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "parameter", "fault"),
+    [*((*taken, False) for taken in WEIGHTS), *((*taken, True) for taken in OPERANDS)],
+)
+def test_only_a_weight_of_a_layer_may_be_compressed(
+    op: str, parameter: str, fault: bool, tmp_path: Path
 ) -> None:
     builder = Builder()
     scaled(builder, "w", SMALL)
-    builder.consume("w", op, "x")
+    consumer = op if op != "concat" else "add"  # what is joined counts as what it is then taken as
+    builder.consume("w", op, parameter)
+    if op == "concat":
+        builder.add(consumer, {"x": "x", "y": "w_used"}, [("sum", "float16", SHAPE)])
+    named = f"w ({consumer}): compressed, but it is an operand and no weight of a layer"
     problems = inspect(builder, tmp_path).problems
-    assert any("no weight of a layer" in problem for problem in problems) == fault
+    assert any(named in problem for problem in problems) == fault
+
+
+@pytest.mark.parametrize("last", ["linear", "add"])
+@pytest.mark.parametrize(
+    "mover", ["reshape", "slice_by_index", "slice_by_size", "transpose", "expand_dims", "tile"]
+)
+def test_a_compressed_constant_is_followed_through_what_moves_it(
+    mover: str, last: str, tmp_path: Path
+) -> None:
+    builder = Builder()
+    scaled(builder, "w", SMALL)
+    builder.add(mover, {"x": "w"}, [("moved", "float16", SMALL)])
+    builder.add("identity", {"x": "moved"}, [("again", "float16", SMALL)])
+    builder.consume("again", last, "weight" if last == "linear" else "y")
+    found = [item for item in inspect(builder, tmp_path).problems if "no weight" in item]
+    assert [item.partition(":")[0] for item in found] == ["w (add)"] * (last == "add")
+
+
+@pytest.mark.parametrize("order", [("linear", "add"), ("add", "linear")])
+def test_every_use_of_a_constant_counts(order: tuple[str, str], tmp_path: Path) -> None:
+    builder = Builder()
+    scaled(builder, "w", SMALL)
+    for place, op in enumerate(order):
+        taken: dict[str, bytes | str] = {"x": "x", "weight" if op == "linear" else "y": "w"}
+        builder.add(op, taken, [(f"y{place}", "float16", SHAPE)])
+    info = inspect(builder, tmp_path)
+    assert [weight.op for weight in info.weights] == ["linear"]
+    assert [item for item in info.problems if "no weight" in item] == [
+        "w (add): compressed, but it is an operand and no weight of a layer."
+    ]
+
+
+@pytest.mark.parametrize("first", ["add", "linear"])
+def test_a_lint_of_weights_sees_a_weight_that_is_an_operand_before(
+    first: str, tmp_path: Path
+) -> None:
+    builder = Builder()
+    builder.constant("w", np.zeros(LARGE), "float16")
+    for place, op in enumerate((first, "linear")):
+        taken: dict[str, bytes | str] = {"x": "x", "weight" if op == "linear" else "y": "w"}
+        builder.add(op, taken, [(f"y{place}", "float16", SHAPE)])
+    assert inspect(builder, tmp_path).suspicions == ("w (linear): all 4096 values are zero.",)
 
 
 def test_a_cast_constant_is_not_compressed(tmp_path: Path) -> None:

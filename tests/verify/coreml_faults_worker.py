@@ -64,6 +64,18 @@ class Cache(nn.Module):
         return self.cache.sum(1)
 
 
+class SlicedPositions(nn.Module):
+    """Positions of a longest sequence, cut to each sequence: no constant operand of arithmetic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(1, 128, 64))
+        self.head = nn.Linear(64, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + self.positions[:, : x.shape[1]])
+
+
 _GENERATOR = torch.Generator().manual_seed(0)
 IMAGE = (torch.randn(1, 3, 8, 8, generator=_GENERATOR),)
 VECTOR = (torch.randn(8, 8, generator=_GENERATOR),)
@@ -82,6 +94,20 @@ def traced_cache() -> Any:
         torch.jit.trace(Cache().eval(), example),
         inputs=[ct.TensorType("new", (1, 1, 4)), ct.TensorType("position", (1,), np.int32)],
         states=[ct.StateType(ct.TensorType(shape=(1, 8, 4), dtype=np.float16), "cache")],
+        minimum_deployment_target=ct.target.iOS18,
+        skip_model_load=True,
+    )
+
+
+def any_length() -> Any:
+    length = torch.export.Dim("length", min=2, max=128)
+    sample = torch.randn(1, 8, 64, generator=_GENERATOR)
+    exported = torch.export.export(
+        SlicedPositions().eval(), (sample,), dynamic_shapes={"x": {1: length}}
+    ).run_decompositions({})
+    return ct.convert(
+        exported,
+        inputs=[ct.TensorType("x", (1, ct.RangeDim(2, 128, 8), 64))],
         minimum_deployment_target=ct.target.iOS18,
         skip_model_load=True,
     )
@@ -196,6 +222,9 @@ def main(folder: Path) -> None:
             convert(with_a_head(slice(9, 10), 2e-6), IMAGE), positions, mode="linear_symmetric"
         ),
         "operand": linear(model, mode="linear_symmetric"),
+        "sliced": any_length(),
+        "sliced_int8": linear(any_length(), mode="linear_symmetric"),
+        "sliced_palette4": palettize(any_length(), nbits=4),
         "underflown": convert(with_a_head(slice(None), 2e-6), IMAGE),
         "vanished": convert(with_a_head(slice(None), 1e-9), IMAGE),
         "unpruned_int8": linear(

@@ -38,6 +38,7 @@ CLEAN = [
     "few_float_ids",
     "kept_write",
     "masked",
+    "sliced",
     "sparse_int8",
 ]
 INT4 = WeightScheme(encoding="linear", bits=4, granularity="per_block", block_size=32)
@@ -81,6 +82,8 @@ def test_a_package_without_a_fault_passes(name: str, folder: Path) -> None:
         ("without_scale", ["head_weight", "80000 of 80000 values are lost"]),
         ("outgrown", ["back_weight", "compressed to 45760 bytes, more than the 9600"]),
         ("operand", ["positions", "(add): compressed, but it is an operand and no weight"]),
+        ("sliced_int8", ["positions", "(add): compressed, but it is an operand and no weight"]),
+        ("sliced_palette4", ["positions", "(add): compressed, but it is an operand and no"]),
         ("before_clamp", ["(conv): rounded over -", "before clip cuts it to 0…6"]),
         ("channels_before_clamp", ["(conv): rounded over 0…12 in channel 2 of 4", "to 0…6"]),
         ("infinite", ["(mul): 1 of 1 values are not finite"]),  # 0 times infinity is no number

@@ -10,13 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-# Operation and parameter → axes of output channels and of input channels.
-_AXES = {
-    ("conv", "weight"): (0, 1),
-    ("conv_transpose", "weight"): (1, 0),
-    ("linear", "weight"): (0, 1),
-    ("gather", "x"): (0, 1),
-}
+from mobilesdk.coreml.axes import input_axis, weight_axis
 
 
 @dataclass(frozen=True)
@@ -99,11 +93,9 @@ def _axes(constant: Any) -> tuple[int, int] | None:
         for parameter, variable in user.inputs.items():
             if variable is not output:
                 continue
-            if user.op_type == "matmul" and parameter in ("x", "y"):
-                transposed = bool(getattr(user, f"transpose_{parameter}").val)
-                last = output.rank - 1
-                return (last, last - 1) if (parameter == "y") != transposed else (last - 1, last)
-            axes = _AXES.get((user.op_type, parameter))
-            if axes is not None:
-                return axes
+            flag = getattr(user, f"transpose_{parameter}", None)
+            transposed = flag is not None and bool(flag.val)
+            axis = weight_axis(user.op_type, parameter, transposed=transposed)
+            if axis is not None:
+                return axis % output.rank, input_axis(axis) % output.rank
     return None
