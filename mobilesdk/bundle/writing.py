@@ -1,4 +1,4 @@
-"""Writes that are whole or absent: a temporary neighbour, fsync, rename."""
+"""Files that are whole or absent: a temporary neighbour, fsync, rename."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mobilesdk.errors import OutputExists, WriteFailed
+from mobilesdk.errors import WriteFailed
 from mobilesdk.units import format_bytes
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
@@ -110,45 +110,3 @@ def write_file(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 Path(name).unlink()
             raise
-
-
-@contextmanager
-def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty temporary folder that becomes ``path`` when the block ends well.
-
-    When the block raises, the temporary folder is removed and ``path`` is as it was.
-
-    Raises:
-        OutputExists: ``path`` exists, and ``overwrite`` is false.
-        WriteFailed: The file system refused.
-    """
-    if path.exists() and not overwrite:
-        raise OutputExists(
-            f"{path} exists.", hint="give --overwrite to replace it, or name another folder."
-        )
-    with write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-        temporary.chmod(0o755)
-    try:
-        with write_errors(path):
-            yield temporary
-            sync_tree(temporary)
-            _swap(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _swap(temporary: Path, path: Path) -> None:
-    """Put a finished folder in place of an old one; the old one goes last."""
-    if not path.exists():
-        temporary.rename(path)
-        return
-    old = temporary.with_name(f"{temporary.name}-old")
-    path.rename(old)
-    try:
-        temporary.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old)

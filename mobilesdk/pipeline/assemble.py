@@ -22,7 +22,7 @@ from mobilesdk.bundle.manifest import (
     Structure,
     Variant,
 )
-from mobilesdk.bundle.writing import new_folder
+from mobilesdk.bundle.new_folder import new_folder
 from mobilesdk.core.artifact import TensorInfo
 from mobilesdk.core.contract import InputSpec, OutputSpec, StateSpec
 from mobilesdk.core.layers import LayerReport

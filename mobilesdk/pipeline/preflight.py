@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mobilesdk.bundle.manifest import MANIFEST_NAME
+from mobilesdk.bundle.new_folder import remove_unfinished
+from mobilesdk.bundle.writing import write_errors
 from mobilesdk.core.form import Needs
 from mobilesdk.core.source import Reference
 from mobilesdk.data.folder import check_readable
@@ -121,9 +123,12 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     Raises:
         OutputExists: The output is there, and ``overwrite`` is false or it is no bundle.
         UsageError: Its path is too long, or may not be read.
-        WriteFailed: No folder can be made there.
+        WriteFailed: Nothing can be written there.
     """
     check_length(output)
+    if output.parent.is_dir():
+        with write_errors(output):
+            remove_unfinished(output)
     if output.exists() and not overwrite:
         raise OutputExists(
             f"{output} exists.", hint="give --overwrite to replace it, or name another folder."
@@ -135,7 +140,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         )
     folder = next(place for place in output.absolute().parents if place.exists())
     try:
-        Path(tempfile.mkdtemp(dir=folder, prefix=f".{output.name}-")).rmdir()
+        tempfile.TemporaryFile(dir=folder).close()  # it has no name that could be left behind
     except OSError as error:
         raise WriteFailed(
             f"{output} cannot be written: {folder} {_reason(folder, error)}.",
@@ -148,7 +153,7 @@ def _reason(folder: Path, error: OSError) -> str:
         return "is no folder"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "is read-only"
-    return f"takes no folder ({error.strerror})"
+    return f"takes no file ({error.strerror})"
 
 
 def _find_targets(request: BuildRequest, found: Preflight) -> None:

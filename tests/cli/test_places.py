@@ -10,7 +10,7 @@ def test_an_error_is_explained_for_machines(command_line):
 
 @pytest.mark.parametrize(
     ("output", "reason"),
-    [("/proc/nope/b", "/proc takes no folder"), ("/dev/null/x", "/dev/null is no folder")],
+    [("/proc/nope/b", "/proc takes no file"), ("/dev/null/x", "/dev/null is no folder")],
 )
 def test_an_output_that_cannot_be_written_is_refused(build, command_line, output, reason):
     result = build(command_line.target("tier"), output=output, arguments=["--json"])
