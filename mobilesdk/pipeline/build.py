@@ -76,14 +76,7 @@ def _plan(
     output: Path | None = None,
 ) -> tuple[Plan, Graph, tuple[ReadModel, ...]]:
     reader = Reader(cache, workers, listener, request.plugins)
-    models: list[ReadModel] = []
-    unread: list[str] = []
-    for asked in request.models:
-        model = reader.read(asked) if before.passed else reader.known(asked)
-        if model is None:
-            unread.append(asked.name)
-        else:
-            models.append(model)
+    models, unread = _read_models(request, before, reader)
     if unread:
         return _unread_plan(before, unread), Graph(), ()
     planner = Planner(request, models, cache)
@@ -97,6 +90,32 @@ def _plan(
         before.note(error)
         plan = plan.model_copy(update={"problems": (*plan.problems, *error.problems)})
     return plan, planner.graph, tuple(models)
+
+
+def _read_models(
+    request: BuildRequest, before: Preflight, reader: Reader
+) -> tuple[list[ReadModel], list[str]]:
+    """Read all models, also if one of several cannot be read; give them, and who was not read.
+
+    Raises:
+        UsageError: There is one model, and it cannot be read.
+    """
+    models: list[ReadModel] = []
+    unread: list[str] = []
+    may_read = before.passed
+    for asked in request.models:
+        try:
+            model = reader.read(asked) if may_read else reader.known(asked)
+        except UsageError as error:
+            if len(request.models) == 1:
+                raise
+            before.note(error)
+            model = None
+        if model is None:
+            unread.append(asked.name)
+        else:
+            models.append(model)
+    return models, unread
 
 
 def _written_bytes(graph: Graph, cache: Cache, output: Path | None) -> dict[Path, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mobilesdk
 from tests.conftest import LINEAR, PLUGINS
 
 
@@ -260,3 +261,23 @@ def test_states_are_refused_where_nothing_keeps_them(command_line):
     assert "plain keeps no states; the model has total" in problems
     assert "grid does not work on models with states; the model has total" in problems
     assert "prune_channels does not work on models with states; the model has total" in problems
+
+
+def test_each_model_that_cannot_be_read_is_told_also_if_it_is_not_the_first(
+    command_line, monkeypatch
+):
+    for name in ("first", "second"):
+        (command_line.folder / f"{name}.py").write_text(f"def build():\n    return '{name}'\n")
+    command_line.target("tier")
+    names = ("first.py:build", LINEAR, "second.py:build")
+    models = "".join(f'[[models]]\nmodel = "{name}"\n' for name in names)
+    (command_line.folder / "mobilesdk.toml").write_text(
+        f'schema_version = 1\ntargets = ["tier.toml"]\n{models}'
+    )
+    monkeypatch.chdir(command_line.folder)
+    plan = mobilesdk.plan(plugins=PLUGINS)
+    assert [problem.code for problem in plan.problems] == ["invalid-model"] * 2
+    first, second = map(str, plan.problems)
+    assert "first.py" in first
+    assert "second.py" in second
+    assert plan.unread == ("first", "second")
