@@ -52,7 +52,9 @@ class Recorder:
         Left out are the files of the interpreter and of installed distributions (their versions
         stand for them) unless they are required, and files that are gone again.
         """
-        paths = {path for path in self._read | _module_files() if _is_input(path)} | self._required
+        foreign = _foreign_folders()
+        found = {path for path in self._read | _module_files() if _is_input(path, foreign)}
+        paths = found | self._required
         return {
             "files": [{"path": str(path), "sha256": _sha256(path)} for path in sorted(paths)],
             "distributions": _imported_distributions(),
@@ -105,22 +107,27 @@ def _module_files() -> set[Path]:
     return {Path(file).absolute() for file in files if file}
 
 
-def _is_input(path: Path) -> bool:
-    """Tell whether a file is the user's: still there, not the interpreter's, nobody's cache."""
+def _is_input(path: Path, foreign: tuple[str, ...]) -> bool:
+    """Tell whether a file is the user's: still there, not the interpreter's, nobody's cache.
+
+    Thousands of modules are looked at, so that most are decided by their names alone.
+    """
+    if str(path).startswith(foreign):
+        return False
     resolved = path.resolve()
     if not resolved.is_file() or "__pycache__" in resolved.parts:
         return False
-    return not any(
-        place.is_relative_to(folder) for folder in _foreign_folders() for place in (path, resolved)
-    )
+    return not str(resolved).startswith(foreign)
 
 
-def _foreign_folders() -> tuple[Path, ...]:
+def _foreign_folders() -> tuple[str, ...]:
+    """Give how the paths of files begin that are not the user's."""
     installed = {Path(path) for path in sysconfig.get_paths().values()}
     prefixes = {Path(sys.prefix), Path(sys.base_prefix)}
     system = {Path("/proc"), Path("/sys"), Path("/dev"), Path("/etc")}
     found = {*prefixes, *installed, _PACKAGE, *system}
-    return tuple(sorted({*found, *(folder.resolve() for folder in found)} - {Path("/")}))
+    folders = {*found, *(folder.resolve() for folder in found)} - {Path("/")}
+    return tuple(f"{folder}/" for folder in sorted(folders))
 
 
 def _imported_distributions() -> dict[str, str]:

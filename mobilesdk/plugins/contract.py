@@ -30,7 +30,7 @@ PLUGIN_API = 1
 ExecutedBy = Literal["runtime", "reference"]
 
 
-PROGRAM_PRELOADS = ("torch._dynamo",)
+PROGRAM_PRELOADS = ("torch._dynamo", "torch.export._trace")
 """`preloads` of plug-ins that load or export programs: torch, and what it imports for that."""
 
 
