@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mobilesdk.bundle.canonical import tree_hash
 from mobilesdk.bundle.manifest import read_manifest
@@ -20,11 +22,26 @@ from mobilesdk.pipeline.claims import check_claims
 from mobilesdk.pipeline.job import JOB_NAME
 from mobilesdk.pipeline.recorded import check_records
 from mobilesdk.pipeline.verification import check_files
+from tests.stress.preloaded import MARK, as_mark
 
-MARK = "MOBILESDK_STRESS_TRIAL"
 END_LIMIT_S = 2.0
 """Within which everything that a build has started must have ended."""
 LATEST_END_S = 30.0
+LOOK_S = 0.005
+STARTING, BETWEEN, WRITING, ENDING = "start", "between steps", "write bundle", "end"
+OTHER_PHASES = frozenset({STARTING, BETWEEN, WRITING, ENDING})
+
+
+def start_command(arguments, *, cwd, env, stderr):
+    """Start ``mobilesdk`` in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mobilesdk", *arguments],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -36,47 +53,113 @@ class Case:
         folder: Where its cache and bundles go.
         working_folder: Where it runs.
         prepared: A cache to start from, in place of an empty one.
+        command: Starts the command: `start_command`, here or in `tests.stress.preloaded`.
+        finished: Step in ``prepared`` → when it was finished, seconds since the epoch.
+        on_disk: Which of ``cache``, ``bundle`` and ``temporary`` files lie on a disk of their own.
     """
 
     arguments: tuple[str, ...]
     folder: Path
     working_folder: Path
     prepared: Path | None = None
+    command: Callable[..., Any] = start_command
+    finished: Mapping[str, float] = field(default_factory=dict)
+    on_disk: frozenset[str] = frozenset()
+
+    @property
+    def disk(self):
+        return self.folder / "disk"
 
     @property
     def cache_home(self):
-        return self.folder / "home"
+        return self._place("cache") / "home"
 
-    def empty(self):
-        """Begin anew: no bundle, and the cache as it was."""
-        for place in (self.cache_home, self.folder / "bundles"):
+    @property
+    def bundle(self):
+        return self._place("bundle") / "bundles" / "bundle"
+
+    @property
+    def temporary(self):
+        return self._place("temporary") / "temporary"
+
+    def _place(self, part):
+        return self.disk if part in self.on_disk else self.folder
+
+    def empty(self, before_s=0.0):
+        """Begin anew: no bundle, and the cache as it was.
+
+        Args:
+            before_s: Of ``finished`` steps, only those are there that were finished before.
+        """
+        for place in (self.cache_home, self.bundle.parent, self.temporary):
             shutil.rmtree(place, ignore_errors=True)
-        (self.folder / "bundles").mkdir(parents=True)
+        self.bundle.parent.mkdir(parents=True)
+        self.temporary.mkdir()
         if self.prepared is not None:
-            shutil.copytree(self.prepared, self.cache_home, copy_function=os.link)
+            late = {key for key, finished_s in self.finished.items() if finished_s >= before_s}
+            shutil.copytree(self.prepared, self.cache_home, ignore=lambda _, names: late & {*names})
 
     def start(self, mark):
-        """Start the build in a session of its own."""
-        output = self.folder / "bundles" / "bundle"
-        line = [sys.executable, "-m", "mobilesdk", *self.arguments]
+        """Start the build."""
+        environment = {
+            "XDG_CACHE_HOME": str(self.cache_home),
+            "TMPDIR": str(self.temporary),
+            MARK: as_mark(mark),
+        }
         with (self.folder / "stderr").open("wb") as stderr:
-            return subprocess.Popen(
-                [*line, "--output", str(output), "--overwrite"],
+            return self.command(
+                [*self.arguments, "--output", str(self.bundle), "--overwrite"],
                 cwd=self.working_folder,
-                env=os.environ | {"XDG_CACHE_HOME": str(self.cache_home), MARK: mark},
-                stdout=subprocess.DEVNULL,
+                env=os.environ | environment,
                 stderr=stderr,
-                start_new_session=True,
             )
+
+    def phases(self):
+        """Tell what a build is at: its steps, by their names in the cache, or what it does else."""
+        found = {}
+        for place in (self.cache_home / "mobilesdk" / "working").glob(f"*/{JOB_NAME}"):
+            try:
+                job = json.loads(place.read_bytes())
+            except (OSError, ValueError):
+                continue  # it is being written, or has just gone
+            name = place.parent.name.rpartition("-")[0]
+            found[name] = f"{job['kind']} {job['plugin']}".rstrip()
+        if found:
+            return found
+        if [*self.bundle.parent.glob(".bundle.unfinished-*")]:
+            return {WRITING: WRITING}
+        if self.bundle.exists():
+            return {ENDING: ENDING}
+        started = (self.cache_home / "mobilesdk" / "steps").exists()
+        return {BETWEEN: BETWEEN} if started else {STARTING: STARTING}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A step, or what else a build is at.
+
+    Attributes:
+        started_s: When that was first seen, seconds since the epoch.
+        seconds: How long it was seen.
+    """
+
+    started_s: float
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What the build gives when nobody kills it."""
+    """What the build gives when nobody kills it.
+
+    Attributes:
+        phases: By their names in the cache; what is no step has its own.
+    """
 
     sha256: str
+    variants_sha256: str
     exit_code: int
     seconds: float
+    phases: dict[str, Phase]
 
 
 @dataclass
@@ -85,28 +168,48 @@ class Trial:
 
     number: int
     victim: str
-    instant_s: float
-    running: str = ""
+    aim: str
+    instant_s: float = 0.0
+    running: tuple[str, ...] = ()
     end_s: float = 0.0
     bundle_after: bool = False
+    unfinished: int = 0
+    temporary: int = 0
     kept_steps: int = 0
     faults: list[str] = field(default_factory=list)
+
+    @property
+    def kinds(self):
+        """The steps that were being made."""
+        return [name for name in self.running if name not in OTHER_PHASES]
 
 
 def undisturbed(case):
     """Build once from the beginning."""
     case.empty()
-    started_s = time.monotonic()
+    started_s = looked_s = time.monotonic()
+    phases = {}
     process = case.start("undisturbed")
+    while not ends_within(process, LOOK_S):
+        now_s = time.monotonic()
+        for name in case.phases():
+            phase = phases.get(name, Phase(time.time()))
+            phases[name] = replace(phase, seconds=phase.seconds + now_s - looked_s)
+        looked_s = now_s
     code = process.wait()
     if code not in (0, 1):
         raise AssertionError((case.folder / "stderr").read_text())
     seconds = time.monotonic() - started_s
-    return Undisturbed(tree_hash(case.folder / "bundles" / "bundle"), code, seconds)
+    variants = tree_hash(case.bundle / "variants")
+    return Undisturbed(tree_hash(case.bundle), variants, code, seconds, phases)
 
 
 def trial(case, before, number, *, seed=0, victims=("command", "template", "worker")):
     """Kill one build and resume it; ``None`` if it ended before the instant.
+
+    One instant in four is drawn over the length of the build, from its beginning. The others are
+    drawn over a phase that was drawn before, so that short steps come up as often as long ones; if
+    the cache of the undisturbed build is at hand, it begins with what was finished by then.
 
     Args:
         case: The build.
@@ -117,23 +220,42 @@ def trial(case, before, number, *, seed=0, victims=("command", "template", "work
             worker at the instant, it is the next one that there is.
     """
     chance = random.Random(f"{seed} {number}")
-    found = Trial(number, chance.choice(victims), chance.random() * before.seconds)
-    case.empty()
+    victim, fraction = chance.choice(victims), chance.random()
+    aim = chance.choice(sorted(before.phases)) if number % 4 else ""
+    found = Trial(number, victim, aim)
+    phase = before.phases.get(aim, Phase(0.0, before.seconds))
+    case.empty(phase.started_s)
     mark = f"{os.getpid()}-{seed}-{number}"
+    started_s = time.monotonic()
     process = case.start(mark)
-    wait_s = found.instant_s
-    while not _ends_within(process, wait_s):
-        found.running = _running(case)
+    wait_s = fraction * phase.seconds
+    while aim and aim not in case.phases():
+        if ends_within(process, LOOK_S):
+            return None
+    while not ends_within(process, wait_s):
+        found.running = tuple(sorted(case.phases().values()))
         if _kill(process, mark, chance, found):
+            found.instant_s = time.monotonic() - started_s
             _look_at_ends(process, mark, found)
             _look_at_files(case, found)
             _resume(case, before, mark, found)
             return found
-        wait_s = 0.01
+        wait_s = LOOK_S
     return None
 
 
-def _ends_within(process, seconds):
+def prepared(case):
+    """Give the case with the cache that a build has just left, to start from."""
+    cache = case.folder / "prepared"
+    shutil.copytree(case.cache_home, cache)
+    home = cache / "mobilesdk"
+    sealed = {place.parent.name: place for place in home.glob("steps/*/*/seal.json")}
+    noted = {place.name: place for place in home.glob("references/*.json")}
+    finished = {name: place.stat().st_mtime for name, place in (sealed | noted).items()}
+    return replace(case, prepared=cache, finished=finished)
+
+
+def ends_within(process, seconds):
     try:
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -169,7 +291,7 @@ def _look_at_ends(process, mark, found):
         started_s = time.monotonic()  # it went on, as it should
     pause = threading.Event()
     while marked(mark) and time.monotonic() - started_s < LATEST_END_S:
-        pause.wait(0.01)
+        pause.wait(LOOK_S)
     found.end_s = time.monotonic() - started_s
     if marked(mark):
         found.faults.append("processes are left")
@@ -177,21 +299,32 @@ def _look_at_ends(process, mark, found):
 
 def _look_at_files(case, found):
     """Look whether there is a damaged bundle, or a damaged entry in the cache."""
-    cache = Cache(case.cache_home / "mobilesdk")
-    entries = cache.entries()
-    found.kept_steps = len(entries)
-    damaged = [entry.key for entry in entries if not cache.check(entry.key)]
-    found.faults += [f"cache entry {key[:12]} is damaged" for key in damaged]
-    bundle = case.folder / "bundles" / "bundle"
-    found.bundle_after = bundle.exists()
-    if found.bundle_after:
+    found.kept_steps = look_at_cache(case, found)
+    found.unfinished = len([*case.bundle.parent.glob(".*")])
+    found.temporary = len([*case.temporary.iterdir()])
+    found.bundle_after = case.bundle.exists()
+    look_at_bundle(case, found)
+
+
+def look_at_bundle(case, found):
+    """Look whether a bundle, if there is one, is whole."""
+    if case.bundle.exists():
         try:
-            manifest = read_manifest(bundle)
-            check_files(bundle, manifest)
+            manifest = read_manifest(case.bundle)
+            check_files(case.bundle, manifest)
             check_claims(manifest)
-            check_records(bundle, manifest)
+            check_records(case.bundle, manifest)
         except MobileSDKError as error:
             found.faults.append(f"corrupt bundle: {error.message}")
+
+
+def look_at_cache(case, found):
+    """Look at each finished step; give how many there are."""
+    cache = Cache(case.cache_home / "mobilesdk")
+    entries = cache.entries()
+    damaged = [entry.key for entry in entries if not cache.check(entry.key)]
+    found.faults += [f"cache entry {key[:12]} is damaged" for key in damaged]
+    return len(entries)
 
 
 def _resume(case, before, mark, found):
@@ -199,19 +332,18 @@ def _resume(case, before, mark, found):
     if code != before.exit_code:
         words = (case.folder / "stderr").read_text(errors="replace")
         found.faults.append(f"the resumed build ended with {code}: {words[-2000:]}")
-    elif tree_hash(case.folder / "bundles" / "bundle") != before.sha256:
+    elif tree_hash(case.bundle) != before.sha256:
         found.faults.append("the resumed build gave other bytes")
+    look_at_cache(case, found)
+    found.faults += [f"{place} is left" for place in left(case)]
 
 
-def _running(case):
-    """Name the steps that are being made, by the jobs that lie in the cache."""
-    kinds = []
-    for place in (case.cache_home / "mobilesdk" / "working").glob(f"*/{JOB_NAME}"):
-        try:
-            kinds.append(json.loads(place.read_bytes())["kind"])
-        except (OSError, ValueError):
-            continue  # it is being written, or has just gone
-    return ", ".join(sorted(kinds))
+def left(case):
+    """List what neither a finished build nor a killed one may leave behind."""
+    cache = case.cache_home / "mobilesdk"
+    beside = [place for place in case.bundle.parent.iterdir() if place != case.bundle]
+    working = [place for place in cache.glob("working/*") if place.suffix != ".lock"]
+    return [*beside, *working, *cache.rglob(".writing-*")]
 
 
 def marked(mark):
@@ -224,16 +356,17 @@ def marked(mark):
                 state = _stat(int(entry.name))[0]
             except OSError:
                 continue
-            if f"{MARK}={mark}".encode() in variables and state not in "ZX":
+            if f"{MARK}={as_mark(mark)}".encode() in variables and state not in "ZX":
                 found.append(int(entry.name))
     return sorted(found)
 
 
 def _templates(command, mark):
-    """List the templates of a command that have begun to be one."""
-    return [
-        pid for pid in marked(mark) if _parent(pid) == command and b"forking" in _command_line(pid)
-    ]
+    """List the templates of a command that have begun to be one.
+
+    They lead sessions of their own; no other child of a command does.
+    """
+    return [pid for pid in marked(mark) if _parent(pid) == command and _session(pid) == pid]
 
 
 def _parent(pid):
@@ -243,11 +376,11 @@ def _parent(pid):
         return 0
 
 
-def _command_line(pid):
+def _session(pid):
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return int(_stat(pid)[3])
     except OSError:
-        return b""
+        return 0
 
 
 def _stat(pid):
