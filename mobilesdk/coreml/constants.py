@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesdk.coreml.constexpr import TEXTS, decoder, is_constant
+from mobilesdk.coreml.constexpr import decoder, is_constant
 from mobilesdk.coreml.dtypes import ElementType, packed_size
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.program import BlobReference, Function, Operation, TensorType, Value
@@ -39,7 +39,7 @@ class Constants:
                 self._add(operation)
 
     def _add(self, operation: Operation) -> None:
-        inner = [name for name in _bindings(operation).values() if isinstance(name, str)]
+        inner = [name for name in bindings_of(operation).values() if isinstance(name, str)]
         unknown = [name for name in inner if name not in self._operations]
         if unknown:
             raise FileRejected(f"ML Program: {operation.name} takes {unknown[0]!r}, no constant.")
@@ -66,7 +66,7 @@ class Constants:
         """Give the operation of a constant and all that it is made from, outermost first."""
         names = [name]
         for each in names:  # it grows
-            inner = _bindings(self.operation(each)).values()
+            inner = bindings_of(self.operation(each)).values()
             names += [item for item in inner if isinstance(item, str) and item not in names]
         return list({id(item): item for item in map(self.operation, names)}.values())
 
@@ -109,17 +109,19 @@ class Constants:
     def _results(self, operation: Operation, done: dict[str, Results]) -> Results:
         if operation.type == "const":
             return [self.value(operation.attributes["val"])]
-        bindings = _bindings(operation)
+        bindings = bindings_of(operation)
+        found = decoder(operation.type, bindings)
+        elements = {name: self.element(operation, name) for name in bindings}
+        faults = found.type_faults(elements)
+        if faults:
+            return tuple(faults)
         arguments: dict[str, NDArray[Any]] = {}
         for parameter, binding in bindings.items():
             given = self.value(binding) if isinstance(binding, Value) else self._read(binding, done)
             if isinstance(given, tuple):
                 return given
-            if given.dtype.kind == "U" and parameter not in TEXTS:
-                return (f"a text as {parameter}",)
             arguments[parameter] = given
-        found = decoder(operation.type, bindings)
-        faults = found.faults(arguments) or _size_faults(operation, arguments)
+        faults = found.faults(arguments) or _table_faults(operation, arguments, elements)
         return tuple(faults) if faults else list(found.decode(arguments))
 
     def decode(self, name: str) -> NDArray[Any]:
@@ -135,14 +137,14 @@ class Constants:
 
     def argument(self, operation: Operation, parameter: str) -> NDArray[Any] | None:
         """Decode one argument of a compressed constant; None if it is not given."""
-        binding = _bindings(operation).get(parameter)
+        binding = bindings_of(operation).get(parameter)
         if binding is None:
             return None
         return self.value(binding) if isinstance(binding, Value) else self.decode(binding)
 
     def element(self, operation: Operation, parameter: str) -> ElementType:
         """Give the declared element type of an argument of a compressed constant."""
-        binding = _bindings(operation)[parameter]
+        binding = bindings_of(operation)[parameter]
         of = binding.type if isinstance(binding, Value) else self.declared(binding)
         if not isinstance(of, TensorType):
             raise FileRejected(f"ML Program: {parameter} of {operation.name} is not a tensor.")
@@ -174,19 +176,33 @@ class Constants:
         return np.array(value.text())
 
 
-def _size_faults(operation: Operation, arguments: dict[str, NDArray[Any]]) -> list[str]:
-    """Hold tables of vectors to the declared size: a small file may stand for any number."""
+def _table_faults(
+    operation: Operation,
+    arguments: dict[str, NDArray[Any]],
+    elements: dict[str, ElementType],
+) -> list[str]:
+    """Hold tables to an entry for each index, and those of vectors to the declared size.
+
+    A small file may stand for any number of vectors.
+    """
     table = arguments.get("lut")
     indices = arguments.get("indices", arguments.get("indices_mask"))
     of = operation.outputs[0].type
     if table is None or indices is None or table.ndim < 2 or not isinstance(of, TensorType):
         return []
+    index = elements.get("indices_nonzero_data", elements.get("indices"))
+    if index is not None and table.shape[-2] != 1 << index.bits:
+        return [f"a table of {table.shape[-2]} entries for indices of {index}"]
     count, declared = indices.size * table.shape[-1], prod(of.static_shape())
     return [] if count == declared else [f"{count} elements where {declared} are declared"]
 
 
-def _bindings(operation: Operation) -> dict[str, str | Value]:
-    """Give the arguments: attributes in iOS 16, inputs in iOS 18."""
+def bindings_of(operation: Operation) -> dict[str, str | Value]:
+    """Give the arguments of a constant: attributes in iOS 16, inputs in iOS 18.
+
+    Raises:
+        FileRejected: One is given twice, or as several values; or a plain constant has no value.
+    """
     bindings: dict[str, str | Value] = {}
     if operation.type == "const":
         if "val" not in operation.attributes:
@@ -196,6 +212,8 @@ def _bindings(operation: Operation) -> dict[str, str | Value]:
     for parameter, given in operation.inputs.items():
         if len(given) != 1:
             raise FileRejected(f"ML Program: {operation.type} takes {len(given)} {parameter}.")
+        if parameter in bindings:
+            raise FileRejected(f"ML Program: {operation.name} has {parameter} twice.")
         bindings[parameter] = given[0]
     return bindings
 
@@ -203,7 +221,7 @@ def _bindings(operation: Operation) -> dict[str, str | Value]:
 def _values(operation: Operation) -> list[Value]:
     if operation.type == "const":
         return [operation.attributes["val"]]
-    return [value for value in _bindings(operation).values() if isinstance(value, Value)]
+    return [value for value in bindings_of(operation).values() if isinstance(value, Value)]
 
 
 def _stored_bytes(value: Value) -> int:

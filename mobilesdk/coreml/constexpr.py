@@ -1,8 +1,8 @@
 """Decoding of compressed constants (``constexpr_*`` operations of iOS 16 and iOS 18), bit-exact.
 
-Each operation is a `Decoder`: ``faults`` tells what contradicts itself in its arguments, ``decode``
-gives its results, one array per result. Arithmetic runs in the type of the result, as Core ML's own
-decompression does.
+Each operation is a `Decoder`: ``type_faults`` and ``faults`` tell what contradicts itself in its
+arguments, ``decode`` gives its results, one array per result. Arithmetic runs in the type of the
+result, as Core ML's own decompression does.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from mobilesdk.errors import FileRejected
 Array = NDArray[Any]
 Arguments = Mapping[str, Array]
 
-# Arguments that are texts.
-TEXTS = frozenset({"output_dtype"})
 _INDICES = {
     1: ElementType.UINT1,
     2: ElementType.UINT2,
@@ -31,16 +29,46 @@ _INDICES = {
     6: ElementType.UINT6,
     8: ElementType.UINT8,
 }
+_FLOATS = frozenset({ElementType.FLOAT16, ElementType.FLOAT32})
+_CODES = frozenset({ElementType.INT8, ElementType.UINT8})
+_STORED = frozenset({ElementType.INT4, ElementType.UINT4, *_CODES, *_FLOATS})
+_INDEX_TYPES = frozenset(_INDICES.values())
+_MASK, _BYTES = frozenset({ElementType.UINT1}), frozenset({ElementType.UINT8})
+_AXIS, _SHAPE = frozenset({ElementType.INT32}), frozenset({ElementType.UINT32})
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """How one kind of compressed constant is checked and decoded."""
+    """How one kind of compressed constant is checked and decoded.
 
-    required: frozenset[str]
-    optional: frozenset[str]
+    Attributes:
+        required: Parameters, with the element types that MIL allows for each.
+        optional: The same of those that may be left out.
+        faults: Tells what contradicts itself in the arguments.
+        decode: Gives the results.
+    """
+
+    required: Mapping[str, frozenset[ElementType]]
+    optional: Mapping[str, frozenset[ElementType]]
     faults: Callable[[Arguments], list[str]]
     decode: Callable[[Arguments], tuple[Array, ...]]
+
+    def takes(self, names: frozenset[str]) -> bool:
+        """Tell whether it has parameters of these names, and needs no others."""
+        return self.required.keys() <= names <= self.required.keys() | self.optional.keys()
+
+    def type_faults(self, elements: Mapping[str, ElementType]) -> list[str]:
+        """Tell which arguments are of element types that MIL does not have there."""
+        allowed = {**self.required, **self.optional}
+        faults = [
+            f"{name} of {element}; MIL has {', '.join(sorted(allowed[name]))} there"
+            for name, element in elements.items()
+            if element not in allowed[name]
+        ]
+        offset, data = elements.get("offset"), elements.get("data", elements.get("nonzero_data"))
+        if not faults and offset not in (None, data) and offset not in _FLOATS:
+            faults.append(f"an offset of {offset} for {data} data")
+        return faults
 
 
 def is_constexpr(op_type: str) -> bool:
@@ -61,7 +89,7 @@ def decoder(op_type: str, arguments: Mapping[str, object]) -> Decoder:
     """
     names = frozenset(arguments)
     for candidate in _DECODERS.get(op_type, ()):
-        if candidate.required <= names <= candidate.required | candidate.optional:
+        if candidate.takes(names):
             return candidate
     given = ", ".join(sorted(names)) or "no arguments"
     raise FileRejected(f"ML Program: {op_type} with {given} is not known.")
@@ -73,10 +101,16 @@ def unknown_in(op_type: str, arguments: Iterable[str]) -> tuple[str, ...]:
         known = frozenset({"val"})
     elif op_type in _DECODERS:
         forms = _DECODERS[op_type]
-        known = frozenset().union(*(form.required | form.optional for form in forms))
+        known = frozenset(name for form in forms for name in (*form.required, *form.optional))
     else:
         return (f"operation {op_type}",)
     return tuple(f"argument {name} of {op_type}" for name in arguments if name not in known)
+
+
+def result_types(op_type: str, elements: Mapping[str, ElementType]) -> tuple[ElementType, ...]:
+    """Give the element types of the results for those of the arguments, which have no faults."""
+    names = _RESULTS.get(op_type)
+    return (ElementType.FLOAT32,) if names is None else tuple(elements[name] for name in names)
 
 
 def decode(op_type: str, arguments: Arguments) -> tuple[Array, ...]:
@@ -150,7 +184,9 @@ def _scatter(data: Array, mask: Array) -> Array:
 def _table_faults(shape: tuple[int, ...], indices: Array, arguments: Arguments) -> list[str]:
     table, axis = arguments["lut"], arguments.get("vector_axis")
     faults = _divides(table.shape[:-2], shape, "tables")
-    if table.ndim < 2 or (indices.size and int(indices.max()) >= table.shape[-2]):
+    if indices.dtype.kind != "u":
+        faults.append(f"indices of {indices.dtype}, which have a sign or are no integers")
+    elif table.ndim < 2 or (indices.size and int(indices.max()) >= table.shape[-2]):
         faults.append(f"an index past the end of a table of shape {table.shape}")
     if axis is None and table.shape[-1:] != (1,):
         faults.append("a table of vectors without an axis for them")
@@ -266,66 +302,92 @@ def _sparse_shift_scale(arguments: Arguments) -> tuple[Array, ...]:
     return mask, dense[mask != 0]
 
 
-def _decoder(
-    required: str,
-    faults: Callable[[Arguments], list[str]],
-    decode: Callable[[Arguments], tuple[Array, ...]],
-    optional: str = "",
-) -> Decoder:
-    return Decoder(frozenset(required.split()), frozenset(optional.split()), faults, decode)
-
-
-_CAST = _decoder(
-    "source_val output_dtype",
+_TABLE_ENTRIES = frozenset((*_CODES, *_FLOATS))
+_CAST = Decoder(
+    {
+        "source_val": frozenset({ElementType.FLOAT16}),
+        "output_dtype": frozenset({ElementType.STRING}),
+    },
+    {},
     _cast_faults,
     lambda arguments: (arguments["source_val"].astype(np.float32),),
 )
 _DECODERS = {
     "constexpr_affine_dequantize": (
-        _decoder("quantized_data zero_point scale axis", _affine_faults, _affine),
+        Decoder(
+            {
+                "quantized_data": _CODES,
+                "zero_point": _CODES | {ElementType.FLOAT32},
+                "scale": _FLOATS,
+                "axis": _AXIS,
+            },
+            {},
+            _affine_faults,
+            _affine,
+        ),
     ),
     "constexpr_cast": (_CAST,),
     "constexpr_lut_to_dense": (
-        _decoder("indices lut shape", _packed_table_faults, _packed_table),
-        _decoder(
-            "indices lut",
+        Decoder(
+            {"indices": _BYTES, "lut": _TABLE_ENTRIES, "shape": _SHAPE},
+            {},
+            _packed_table_faults,
+            _packed_table,
+        ),
+        Decoder(
+            {"indices": _INDEX_TYPES, "lut": _TABLE_ENTRIES},
+            {"vector_axis": _AXIS},
             lambda arguments: _table_faults(
                 arguments["indices"].shape, arguments["indices"], arguments
             ),
             lambda arguments: (_look_up(arguments["indices"], arguments),),
-            "vector_axis",
         ),
     ),
     "constexpr_sparse_to_dense": (
-        _decoder("nonzero_data mask shape", _packed_mask_faults, _packed_mask),
-        _decoder(
-            "nonzero_data mask",
+        Decoder(
+            {"nonzero_data": _TABLE_ENTRIES, "mask": _BYTES, "shape": _SHAPE},
+            {},
+            _packed_mask_faults,
+            _packed_mask,
+        ),
+        Decoder(
+            {"nonzero_data": _STORED, "mask": _MASK},
+            {},
             lambda arguments: _mask_faults(arguments["nonzero_data"], arguments["mask"]),
             lambda arguments: (_scatter(arguments["nonzero_data"], arguments["mask"]),),
         ),
     ),
     "constexpr_blockwise_shift_scale": (
-        _decoder(
-            "data scale",
+        Decoder(
+            {"data": _STORED, "scale": _FLOATS},
+            {"offset": _STORED},
             lambda arguments: _shift_scale_faults(arguments["data"].shape, arguments),
             lambda arguments: (_shift_scale(arguments["data"], arguments),),
-            "offset",
         ),
     ),
     "constexpr_lut_to_sparse": (
-        _decoder(
-            "indices_mask indices_nonzero_data lut",
+        Decoder(
+            {"indices_mask": _MASK, "indices_nonzero_data": _INDEX_TYPES, "lut": _TABLE_ENTRIES},
+            {"vector_axis": _AXIS},
             _lut_to_sparse_faults,
             _lut_to_sparse,
-            "vector_axis",
         ),
     ),
     "constexpr_sparse_blockwise_shift_scale": (
-        _decoder(
-            "data_mask nonzero_data scale",
+        Decoder(
+            {"data_mask": _MASK, "nonzero_data": _STORED, "scale": _FLOATS},
+            {"offset": _STORED},
             _sparse_shift_scale_faults,
             _sparse_shift_scale,
-            "offset",
         ),
     ),
+}
+# Parameters that the results have the element types of; a cast gives float32.
+_RESULTS = {
+    "constexpr_affine_dequantize": ("scale",),
+    "constexpr_blockwise_shift_scale": ("scale",),
+    "constexpr_lut_to_dense": ("lut",),
+    "constexpr_lut_to_sparse": ("indices_mask", "lut"),
+    "constexpr_sparse_blockwise_shift_scale": ("data_mask", "scale"),
+    "constexpr_sparse_to_dense": ("nonzero_data",),
 }

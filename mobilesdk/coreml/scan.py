@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from mobilesdk.coreml.constants import bindings_of
 from mobilesdk.coreml.constexpr import decoder, is_constant, is_constexpr, unknown_in
 from mobilesdk.coreml.ops.registry import BLOCKS, Op, find, known_ops
 from mobilesdk.coreml.program import Function, Operation
@@ -56,7 +57,8 @@ def scan(function: Function) -> tuple[str, ...]:
 def _problems(operation: Operation, ios: int) -> list[str]:
     """Tell what of an operation is not known."""
     if is_constant(operation.type):
-        return list(unknown_in(operation.type, _argument_names(operation)))
+        names = [*operation.inputs, *_attributes(operation)]
+        return list(unknown_in(operation.type, names))
     if unverifiable_reasons([operation.type]):
         return []
     meaning = find(operation.type, ios)
@@ -66,16 +68,18 @@ def _problems(operation: Operation, ios: int) -> list[str]:
     return [f"operation {operation.type}{old}"]
 
 
-def _argument_names(operation: Operation) -> list[str]:
-    return [*operation.inputs, *sorted(set(operation.attributes) - {"name"})]
+def _attributes(operation: Operation) -> list[str]:
+    return sorted(set(operation.attributes) - {"name"})
 
 
 def _argument_problems(operation: Operation, meaning: Op) -> list[str]:
     problems = [
         f"argument {name} of {operation.type}"
-        for name in _argument_names(operation)
+        for name in operation.inputs
         if name not in meaning.parameters
     ]
+    # Only constants have arguments among their attributes.
+    problems += [f"attribute {name} of {operation.type}" for name in _attributes(operation)]
     if operation.blocks and BLOCKS not in meaning.supplied:
         problems.append(f"{operation.type} with nested blocks")
     return problems
@@ -84,7 +88,7 @@ def _argument_problems(operation: Operation, meaning: Op) -> list[str]:
 def _check_complete(operation: Operation, ios: int) -> None:
     """Refuse an operation that lacks an argument: the package is broken."""
     if is_constexpr(operation.type):
-        decoder(operation.type, dict.fromkeys(_argument_names(operation)))
+        decoder(operation.type, bindings_of(operation))
         return
     meaning = find(operation.type, ios)
     parameters = {} if meaning is None else meaning.parameters

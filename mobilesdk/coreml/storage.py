@@ -50,7 +50,8 @@ def describe(
     try:
         scheme = _describe_dense(constants, name, chain, axis, values.shape)
     except ValidationError as error:
-        raise UndescribedStorage(error.errors()[0]["msg"]) from error
+        reason = error.errors()[0]
+        raise UndescribedStorage(str(reason.get("ctx", {}).get("error", reason["msg"]))) from error
     if "constexpr_sparse_to_dense" not in chain:
         return scheme
     outermost = chain["constexpr_sparse_to_dense"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mobilesdk.coreml.constexpr import is_constant
+from mobilesdk.coreml.constants import bindings_of
+from mobilesdk.coreml.constexpr import decoder, is_constant, is_constexpr, result_types
 from mobilesdk.coreml.dtypes import ElementType
 from mobilesdk.coreml.ops.arguments import SETTINGS
 from mobilesdk.coreml.ops.elementwise_unary import named_element
@@ -87,6 +88,7 @@ class _Checker:
         types = dict(outer)
         for operation in block.operations:
             if is_constant(operation.type):
+                _check_constant(operation, types)
                 continue
             meaning = find(operation.type, self._ios)
             if meaning is not None:
@@ -148,6 +150,30 @@ class _Checker:
             named = _Typed(f"its argument {name}", element)
             for output in operation.outputs[index : index + 1]:
                 _check_same(operation, [named, *_declared(output.name, output.type)])
+
+
+def _check_constant(operation: Operation, types: Mapping[str, ValueType]) -> None:
+    """Check a compressed constant."""
+    if not is_constexpr(operation.type):
+        return
+    bindings = bindings_of(operation)
+    found = {
+        name: _element(item.type if isinstance(item, Value) else types.get(item))
+        for name, item in bindings.items()
+    }
+    elements = {name: element for name, element in found.items() if element is not None}
+    faults = [f"{name} that is no tensor" for name in found if name not in elements]
+    faults += decoder(operation.type, bindings).type_faults(elements)
+    if faults:
+        raise _refused(operation, f"it has {'; '.join(faults)}")
+    made = result_types(operation.type, elements)
+    if len(made) != len(operation.outputs):
+        raise _refused(operation, f"it has {len(made)} results, {len(operation.outputs)} declared")
+    for element, output in zip(made, operation.outputs, strict=True):
+        _check_same(
+            operation,
+            [_Typed("what it decodes to", element), *_declared(output.name, output.type)],
+        )
 
 
 def _check_flow(

@@ -12,7 +12,15 @@ import numpy as np
 from mobilesdk.coreml.wire import write_bytes, write_varint
 from mobilesdk.numerics.packing import pack
 
-NUMBERS = {"float16": 10, "float32": 11, "int8": 21, "int32": 23, "int4": 25, "uint8": 31}
+NUMBERS = {
+    "float16": 10,
+    "float32": 11,
+    "float64": 12,
+    "int8": 21,
+    "int32": 23,
+    "int4": 25,
+    "uint8": 31,
+}
 NUMBERS |= {"uint32": 33, "uint4": 35, "uint2": 36, "uint1": 37, "uint6": 38, "uint3": 39}
 BLOB_NUMBERS = {"float16": 1, "float32": 2, "uint8": 3, "int8": 4, "int4": 8, "uint1": 9}
 BLOB_NUMBERS |= {"uint2": 10, "uint4": 11, "uint3": 12, "uint6": 13, "int32": 14, "uint32": 15}

@@ -17,11 +17,11 @@ from tests.coreml.building import Builder
 def nested(root: Path, depth: int) -> Constants:
     """Make a chain in which every constant takes the one before it twice."""
     builder = Builder()
-    builder.constant("c1", np.ones(4), "uint8")
+    builder.constant("c1", np.ones(4), "float16")
     for level in range(2, depth + 1):
         before = f"c{level - 1}"
-        inputs: dict[str, bytes | str] = {"nonzero_data": before, "mask": before}
-        builder.add("constexpr_sparse_to_dense", inputs, [(f"c{level}", "uint8", (4,))])
+        inputs: dict[str, bytes | str] = {"data": before, "scale": before}
+        builder.add("constexpr_blockwise_shift_scale", inputs, [(f"c{level}", "float16", (4,))])
     package = Package(builder.package(root / "m.mlpackage"))
     return Constants(package, package.model.program.functions["main"])
 
@@ -39,7 +39,7 @@ def test_a_constant_that_is_taken_often_is_decoded_once(
 def test_a_chain_has_each_operation_once(tmp_path: Path) -> None:
     constants = nested(tmp_path, 4)
     assert [item.name for item in constants.chain("c4")] == ["c4", "c3", "c2", "c1"]
-    assert constants.stored_bytes("c4") == 4
+    assert constants.stored_bytes("c4") == 8
 
 
 def test_chains_have_an_end(tmp_path: Path) -> None:
