@@ -21,6 +21,7 @@ from mobilesdk.coreml.live_memory import LiveMemory
 from mobilesdk.coreml.memory import LARGE_BYTES, give_back, keep_little
 from mobilesdk.coreml.non_finite import NonFinite
 from mobilesdk.coreml.ops.registry import TooLarge
+from mobilesdk.coreml.ops.state import restored_on_failure
 from mobilesdk.coreml.package import Package
 from mobilesdk.coreml.precision import Precision, hand_out
 from mobilesdk.coreml.program import NamedType, Operation, TensorType, ValueType
@@ -124,10 +125,12 @@ class Executable:
         """Run once.
 
         Args:
-            inputs: By name. Arrays are converted to the declared type if that changes no value of
-                an integer; an image is an array of uint8 [height, width, 3] in RGB order or
-                [height, width] if it is grayscale.
-            states: From `new_states`; needed if the function has states; changed by the run.
+            inputs: By name. Arrays are converted to the declared type; floats are rounded to it,
+                integers must keep their values, and what is finite must stay so. An image is an
+                array of uint8 [height, width, 3] in RGB order or [height, width] if it is
+                grayscale.
+            states: From `new_states`; needed if the function has states; changed by the run, and
+                left as they were by one that fails.
             trace: Called with every result that is a tensor; what it raises ends the run.
 
         Returns:
@@ -142,11 +145,18 @@ class Executable:
             ArtifactInvalid: An operation cannot be computed, or a result is not as declared.
         """
         observe = None if trace is None else self._observer(trace)
-        results = self._run(inputs, states, observe)
-        return {
-            name: self._handed_out(name, value)
-            for name, value in zip(self.output_names, results, strict=True)
-        }
+        compiled = self._compiled
+        if compiled is None:
+            raise UnsupportedProgram(
+                f"The results of {self.function!r} cannot be known: {'; '.join(self.unverifiable)}."
+            )
+        given = self._given.read(inputs, {} if states is None else states)
+        with restored_on_failure(given):
+            results = self._run(compiled, given, observe)
+            return {
+                name: self._handed_out(name, value)
+                for name, value in zip(self.output_names, results, strict=True)
+            }
 
     def intermediates(
         self, inputs: Mapping[str, Any], *, states: States | None = None
@@ -164,14 +174,8 @@ class Executable:
         return found
 
     def _run(
-        self, inputs: Mapping[str, Any], states: States | None, observe: Observer | None
+        self, compiled: CompiledFunction, given: list[Any], observe: Observer | None
     ) -> tuple[Any, ...]:
-        compiled = self._compiled
-        if compiled is None:
-            raise UnsupportedProgram(
-                f"The results of {self.function!r} cannot be known: {'; '.join(self.unverifiable)}."
-            )
-        given = self._given.read(inputs, {} if states is None else states)
         run = compiled.new_run(self.limits.operations, self._memory, observe)
         try:
             with torch.inference_mode():
@@ -187,11 +191,12 @@ class Executable:
                 give_back()
 
     def _keep_states(self) -> None:
+        held_bytes = 2 * self._given.state_bytes  # those before a run are kept until its end
         try:
-            self._memory.check_room(self._given.state_bytes)
+            self._memory.check_room(held_bytes)
         except TooLarge as error:
             raise refusal("The states", error) from error
-        self._memory.keep(self._given.state_bytes)
+        self._memory.keep(held_bytes)
 
     def _handed_out(self, name: str, value: Any) -> Any:
         if isinstance(value, (str, dict)):

@@ -127,9 +127,15 @@ class _ArrayReader:
         value = _converted(self.name, array, element)
         if self.rounds:
             value = round_float16(value)
-        if not is_finite(value) and np.isfinite(array).all():
+        if not is_finite(value) and not np.array_equal(
+            np.isfinite(array), value.isfinite().numpy()
+        ):
             raise UsageError(
                 f"Wrong input: {self.name!r} has values beyond the range of {element}."
+            )
+        if element.is_float and array.dtype.kind in "iu" and not _same_integers(value, array):
+            raise UsageError(
+                f"Wrong input: {self.name!r} has integers that {element} does not have exactly."
             )
         try:
             checked: Tensor = self.check(value)
@@ -188,6 +194,10 @@ def _array(name: str, given: Any) -> NDArray[Any]:
             f"Wrong input: {name!r} cannot be read as an array: {error}",
             hint="give a numpy array; of a torch tensor, tensor.detach().cpu().numpy().",
         ) from error
+
+
+def _same_integers(value: Tensor, array: NDArray[Any]) -> bool:
+    return bool(np.array_equal(value.long().numpy(), array))
 
 
 def _converted(name: str, array: NDArray[Any], element: ElementType) -> Tensor:

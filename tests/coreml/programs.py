@@ -166,6 +166,8 @@ class Function:
         """Describe the states, as coremltools does."""
         described = b""
         for name, (dtype, shape) in self.states.items():
+            if dtype not in ARRAY_TYPES:  # texts cannot be described
+                continue
             sizes = b"".join(number(1, size or 1) for size in shape)
             array = write_bytes(1, sizes + number(2, ARRAY_TYPES[dtype]))
             feature = write_bytes(1, name.encode()) + write_bytes(3, write_bytes(8, array))

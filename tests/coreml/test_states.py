@@ -13,7 +13,7 @@ from mobilesdk.coreml import RunLimits, load
 from mobilesdk.coreml.inspection import inspect_package
 from mobilesdk.coreml.package import Package
 from mobilesdk.errors import ArtifactInvalid, LimitExceeded, UsageError
-from tests.coreml.programs import Function, Typed, write
+from tests.coreml.programs import Function, Text, Typed, write
 
 ONE: Typed = ("float32", (1,))
 X = {"x": np.array([2], np.float32)}
@@ -36,6 +36,24 @@ def test_states_outlive_a_run_and_are_independent(tmp_path: Path) -> None:
     one, two = loaded.new_states(), loaded.new_states()
     assert [loaded.predict(X, states=one)["y"].item() for _ in range(3)] == [2, 4, 6]
     assert loaded.predict(X, states=two)["y"].item() == 2
+
+
+def test_a_run_that_fails_leaves_states_as_they_were(tmp_path: Path) -> None:
+    made = counter()
+    made.body.op("cast", {"n": ("int32", (1,))}, x="y", dtype=Text("int32"))
+    model = load(write(tmp_path / "m", made))
+    states = model.new_states()
+    model.predict(X, states=states)
+    with pytest.raises(ArtifactInvalid, match="cast n: a number that is none of int32"):
+        model.predict({"x": np.array([np.nan], np.float32)}, states=states)
+
+    def stop(_type: str, operation: str, _name: str, _value: object) -> None:
+        if operation == "n":
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        model.predict(X, states=states, trace=stop)
+    assert model.predict(X, states=states)["y"].item() == 4
 
 
 def test_a_function_with_states_does_not_run_without_them(tmp_path: Path) -> None:
@@ -99,9 +117,9 @@ def test_a_state_that_is_never_written_is_a_problem(tmp_path: Path) -> None:
 
 def test_states_are_held_to_the_limit_of_memory_before_they_are_made(tmp_path: Path) -> None:
     path = write(tmp_path / "m", counter(("float32", (1000,))))
-    with pytest.raises(LimitExceeded, match="The states: with it, 4000 bytes"):
-        load(path, limits=RunLimits(memory_bytes=3999))
-    assert load(path, limits=RunLimits(memory_bytes=4000)).new_states()
+    with pytest.raises(LimitExceeded, match="The states: with it, 8000 bytes"):
+        load(path, limits=RunLimits(memory_bytes=7999))
+    assert load(path, limits=RunLimits(memory_bytes=8000)).new_states()
 
 
 def test_a_state_keeps_no_more_than_itself(tmp_path: Path) -> None:

@@ -46,6 +46,26 @@ def test_states_that_are_missing_can_be_made(tmp_path: Path) -> None:
     assert "states=model.new_states()" in caught.value.hint
 
 
+@pytest.mark.parametrize("values", [[np.inf, 1e5], [np.nan, 1e5], [-np.inf, -1e5], [0, 1e5]])
+def test_what_is_finite_stays_so_element_by_element(tmp_path: Path, values: list[float]) -> None:
+    made = Function({"x": ("float16", (2,))}, ("y",))
+    made.body.op("relu", {"y": ("float16", (2,))}, x="x")
+    model = load(write(tmp_path / "m", made))
+    with pytest.raises(UsageError, match="'x' has values beyond the range of float16"):
+        model.predict({"x": np.array(values, np.float32)})
+    model.predict({"x": np.array([np.inf, np.nan], np.float32)})
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("float16", 2049), ("float32", (1 << 24) + 1)])
+def test_integers_keep_their_values_as_floats(tmp_path: Path, dtype: str, value: int) -> None:
+    made = Function({"x": (dtype, (2,))}, ("y",))
+    made.body.op("relu", {"y": (dtype, (2,))}, x="x")
+    model = load(write(tmp_path / "m", made))
+    with pytest.raises(UsageError, match=f"integers that {dtype} does not have exactly"):
+        model.predict({"x": np.array([1, value])})
+    assert model.predict({"x": np.array([1, value - 1])})["y"][1] == value - 1
+
+
 def test_functions_and_states_are_listed(tmp_path: Path) -> None:
     model = with_state(tmp_path)
     assert model.functions == ("main",)

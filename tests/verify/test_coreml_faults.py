@@ -209,7 +209,8 @@ def test_an_overflow_at_run_time_is_found_with_its_operation(folder: Path) -> No
     executable.predict({name: np.full((8, 8), 200, np.float32)})
     assert executable.non_finite == ()
     found = executable.predict({name: np.full((8, 8), 300, np.float32)})
-    assert executable.non_finite
+    (overflow,) = executable.non_finite
+    assert (overflow.op_type, overflow.of_infinity) == ("square", False)
     assert not np.allclose(next(iter(found.values())), 1)
 
 

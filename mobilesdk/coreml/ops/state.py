@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -21,6 +24,18 @@ class State:
 
     value: Tensor
     declared: TensorType
+
+
+@contextmanager
+def restored_on_failure(values: Iterable[Any]) -> Iterator[None]:
+    """Give the states among values what they held before, if what is done meanwhile fails."""
+    before = [(value, value.value) for value in values if isinstance(value, State)]
+    try:
+        yield
+    except BaseException:
+        for state, held in before:
+            state.value = held
+        raise
 
 
 @op("read_state", kind="structural")
