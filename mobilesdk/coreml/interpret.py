@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mobilesdk.coreml.faults import FAULTS, HIGHER_LIMITS_HINT, refusal
+from mobilesdk.coreml.faults import FAULTS, HIGHER_LIMITS_HINT, reason, refusal, told
 from mobilesdk.coreml.live_memory import LiveMemory
 from mobilesdk.coreml.non_finite import NonFinite, found_in, has_nan, is_finite
 from mobilesdk.coreml.ops.arguments import Converter
+from mobilesdk.coreml.ops.registry import OpError
 from mobilesdk.coreml.program import Operation
 from mobilesdk.coreml.results import Unchecked, ValueCheck, is_owned
 from mobilesdk.errors import LimitExceeded
@@ -149,7 +150,7 @@ class Step:
         run.spend(self.operation)
         try:
             arguments = self._arguments(run)
-            results = self._listed(self.function(**arguments))
+            results = self._listed(self._called(arguments))
             owned = [is_owned(value, arguments.values()) for value in results]
             del arguments
             for slot in self.spent:
@@ -180,6 +181,14 @@ class Step:
         if self.blocks:
             arguments["blocks"] = tuple(block.bind(run, self.operation) for block in self.blocks)
         return arguments
+
+    def _called(self, arguments: dict[str, Any]) -> Any:
+        try:
+            return self.function(**arguments)
+        except OpError:
+            raise
+        except (IndexError, ValueError) as error:  # of torch or Python; tells no argument
+            raise OpError(f"{reason(error)}; given {told(arguments)}") from error
 
     def _listed(self, results: Any) -> list[Any]:
         listed = list(results) if isinstance(results, tuple) else [results]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mobilesdk.coreml.ops.axes import axis_of
 from mobilesdk.coreml.ops.registry import OpError, op
 
 
@@ -115,7 +116,7 @@ def softplus_parametric(*, x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 @op("softmax")
 def softmax(*, x: Tensor, axis: int = -1) -> Tensor:
     """Give exp(x) over its sum along the axis."""
-    return torch.softmax(x, axis)
+    return torch.softmax(x, axis_of(axis, x.dim()))
 
 
 def per_channel(values: Tensor, x: Tensor) -> Tensor:
@@ -124,6 +125,8 @@ def per_channel(values: Tensor, x: Tensor) -> Tensor:
     Raises:
         OpError: There are more or fewer values.
     """
+    if x.dim() < 2:
+        raise OpError(f"values for the channels of a tensor of rank {x.dim()}")
     if values.numel() not in (1, x.shape[1]):
         raise OpError(f"{values.numel()} values for {x.shape[1]} channels")
     return values.reshape(-1, *[1] * (x.dim() - 2))

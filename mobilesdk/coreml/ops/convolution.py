@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from mobilesdk.coreml.ops.activation import per_channel
 from mobilesdk.coreml.ops.arguments import Ints, Results
+from mobilesdk.coreml.ops.axes import check_lengths
 from mobilesdk.coreml.ops.padding import (
     check_sizes,
     for_axes,
@@ -40,8 +41,9 @@ def conv(
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Convolve x [n, C_in, *sizes] with weight [C_out, C_in / groups, *kernel]."""
-    axes = x.dim() - 2
+    axes = _spatial_axes(x, weight)
     strides, dilations = strides or (1,) * axes, dilations or (1,) * axes
+    check_lengths(axes, "spatial axes", strides=strides, dilations=dilations)
     around = paddings(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
     kernel = weight.shape[2:]
     reaches = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
@@ -73,8 +75,9 @@ def conv_transpose(
     Paddings are cut off the full result. ``same`` gives size times stride. An ``output_shape``
     wins over both; where it reaches past the full result, zeros follow before the bias is added.
     """
-    axes = x.dim() - 2
+    axes = _spatial_axes(x, weight)
     strides, dilations = strides or (1,) * axes, dilations or (1,) * axes
+    check_lengths(axes, "spatial axes", strides=strides, dilations=dilations)
     reaches = [
         (size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilations, strict=True)
     ]
@@ -96,6 +99,13 @@ def conv_transpose(
     return full if bias is None else full + per_channel(bias, full)
 
 
+def _spatial_axes(x: Tensor, weight: Tensor) -> int:
+    if x.dim() < 3 or weight.dim() != x.dim():
+        raise OpError(f"x of {list(x.shape)} with a weight of {list(weight.shape)}")
+    axes: int = x.dim() - 2
+    return axes
+
+
 def _cut(
     x: Tensor,
     full: Tensor,
@@ -108,6 +118,10 @@ def _cut(
     if pad_type not in ("valid", "custom", "same", "same_lower"):
         raise OpError(f"the pad type {pad_type!r} is not known")
     axes = x.dim() - 2
+    if pad_type == "custom" and pad:
+        check_lengths(2 * axes, "edges", pad=pad)
+    if output_shape is not None:
+        check_lengths(x.dim(), "axes", output_shape=output_shape)
     same = pad_type.startswith("same")
     given = pad if pad_type == "custom" and pad else (0,) * (2 * axes)
     cut = []

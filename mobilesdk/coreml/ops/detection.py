@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mobilesdk.coreml.ops.registry import op
+from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
 
@@ -60,6 +60,8 @@ def _kept(
     per_class: bool,
 ) -> list[Tensor]:
     """Give the indices of the boxes that are kept of each image, best first."""
+    if boxes.dim() != 3 or scores.dim() != 3 or boxes.shape[:2] != scores.shape[:2]:
+        raise OpError(f"boxes of {list(boxes.shape)} with scores of {list(scores.shape)}")
     kept = []
     for image_boxes, image_scores in zip(boxes, scores, strict=True):
         best, classes = image_scores.max(1)

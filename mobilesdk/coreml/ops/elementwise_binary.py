@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from mobilesdk.coreml.ops.integers import divided, in_64_bits, whole
 from mobilesdk.coreml.ops.registry import Kind, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_broadcast
-
-
-def _wide(compute: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Compute integers in 64 bits, so that a result that its type cannot hold is seen."""
-
-    def wide(x: Tensor, y: Tensor) -> Tensor:
-        return compute(x, y) if x.is_floating_point() else compute(x.long(), y.long())
-
-    return wide
-
-
-def _divide(x: Tensor, y: Tensor) -> Tensor:
-    if x.is_floating_point() or y.is_floating_point():
-        return x / y
-    return torch.div(x, y, rounding_mode="trunc")
 
 
 def _power(x: Tensor, y: Tensor) -> Tensor:
     if x.is_floating_point() or y.is_floating_point():
         return torch.pow(x, y)
-    return torch.pow(x.double(), y.double()).to(torch.int64)
+    return whole(torch.pow(x.double(), y.double()))
+
+
+def _remainder(x: Tensor, y: Tensor) -> Tensor:
+    if not y.is_floating_point() and not bool(y.all()):
+        raise ZeroDivisionError
+    return torch.remainder(x, y)
 
 
 _ROUNDED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "add": _wide(torch.add),
-    "floor_div": lambda x, y: torch.div(x, y, rounding_mode="floor"),
-    "mod": torch.remainder,
-    "mul": _wide(torch.mul),
+    "add": partial(in_64_bits, torch.add),
+    "floor_div": lambda x, y: divided(x, y, "floor"),
+    "mod": _remainder,
+    "mul": partial(in_64_bits, torch.mul),
     "pow": _power,
-    "real_div": _divide,
-    "sub": _wide(torch.sub),
+    "real_div": lambda x, y: divided(x, y, "trunc"),
+    "sub": partial(in_64_bits, torch.sub),
 }
 _EXACT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "equal": torch.eq,

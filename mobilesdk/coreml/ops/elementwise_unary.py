@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.ops.integers import in_64_bits
 from mobilesdk.coreml.ops.registry import Kind, OpError, op
 from mobilesdk.coreml.precision import carrier
 
@@ -24,12 +26,12 @@ _ROUNDED: dict[str, Callable[[Tensor], Tensor]] = {
     "sin": torch.sin,
     "sinh": torch.sinh,
     "sqrt": torch.sqrt,
-    "square": lambda x: torch.square(x if x.is_floating_point() else x.long()),
+    "square": partial(in_64_bits, torch.square),
     "tan": torch.tan,
     "tanh": torch.tanh,
 }
 _EXACT: dict[str, Callable[[Tensor], Tensor]] = {
-    "abs": torch.abs,
+    "abs": partial(in_64_bits, torch.abs),
     "ceil": torch.ceil,
     "floor": torch.floor,
     "identity": lambda x: x,

@@ -90,6 +90,8 @@ def resize(
     """
     if interpolation_mode not in ("LINEAR", "NEAREST_NEIGHBOR"):
         raise OpError(f"the interpolation mode {interpolation_mode!r} is not known")
+    if not 0 < resized_dims <= min(x.dim(), len(shape)):
+        raise OpError(f"{resized_dims} axes resized, of rank {x.dim()}, to {len(shape)} sizes")
     dtype = x.dtype
     for axis, size in zip(range(-resized_dims, 0), shape[-resized_dims:], strict=True):
         if size == 0:
@@ -104,6 +106,8 @@ def resize(
 
 
 def _scaled(x: Tensor, *factors: float) -> tuple[int, ...]:
+    if x.dim() < len(factors):
+        raise OpError(f"{len(factors)} factors for a tensor of rank {x.dim()}")
     # In float32, as in the shapes that the converter declares.
     sizes = zip(x.shape[-len(factors) :], factors, strict=True)
     with np.errstate(over="ignore"):  # infinity is no size, and refused as such
@@ -120,6 +124,8 @@ def _check_resized(x: Tensor, sizes: dict[int, int], max_elements: int) -> None:
 
 
 def _linear(x: Tensor, sizes: tuple[int, ...], mode: str, max_elements: int) -> Tensor:
+    if x.dim() < len(sizes):
+        raise OpError(f"{len(sizes)} sizes for a tensor of rank {x.dim()}")
     _check_resized(x, dict(zip(range(-len(sizes), 0), sizes, strict=True)), max_elements)
     for axis, size in zip(range(-len(sizes), 0), sizes, strict=True):
         x = interpolate(x, axis, grid(mode, x.shape[axis], size))
@@ -127,6 +133,8 @@ def _linear(x: Tensor, sizes: tuple[int, ...], mode: str, max_elements: int) -> 
 
 
 def _nearest_below(x: Tensor, sizes: tuple[int, ...], max_elements: int) -> Tensor:
+    if x.dim() < len(sizes):
+        raise OpError(f"{len(sizes)} sizes for a tensor of rank {x.dim()}")
     _check_resized(x, dict(zip(range(-len(sizes), 0), sizes, strict=True)), max_elements)
     for axis, size in zip(range(-len(sizes), 0), sizes, strict=True):
         x = x.index_select(axis, torch.arange(size) * x.shape[axis] // size)

@@ -23,6 +23,9 @@ def linear(
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give x times the transpose of weight [out, in], plus bias [out], in the type of x."""
+    if weight.dim() != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        told = "" if bias is None else f" and a bias of {list(bias.shape)}"
+        raise OpError(f"a weight of {list(weight.shape)}{told}, not [out, in] and [out]")
     check_product(x, weight.mT, max_elements)
     if weight.dtype is not x.dtype:
         weight = _converted(weight, x.dtype)
@@ -83,9 +86,13 @@ def scaled_dot_product_attention(
 def _check_einsum(values: Tensors, equation: str, max_elements: int) -> None:
     """Hold what an equation gives to the limit; of more than two factors, all axes together."""
     given, arrow, result = equation.replace(" ", "").partition("->")
+    terms = given.split(",")
+    if [len(term) for term in terms] != [value.dim() for value in values]:
+        shapes = ", ".join(str(list(value.shape)) for value in values)
+        raise OpError(f"the equation {equation!r} for values of {shapes}")
     sizes = {
         label: size
-        for term, value in zip(given.split(","), values, strict=True)
+        for term, value in zip(terms, values, strict=True)
         for label, size in zip(term, value.shape, strict=True)
     }
     if not arrow or not set(result) <= set(sizes):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.arguments import Ints, Values, ints
+from mobilesdk.coreml.ops.axes import check_lengths
 from mobilesdk.coreml.ops.elementwise_unary import named_element
 from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
@@ -97,6 +98,7 @@ def list_scatter(
     *, ls: TensorList, indices: Ints, value: Tensor, max_elements: int = MAX_ELEMENTS
 ) -> TensorList:
     """Replace elements with the parts of a tensor along its first axis."""
+    check_lengths(value.shape[0] if value.dim() else 0, "elements", indices=indices)
     for index, part in zip(indices, value, strict=True):
         ls = ls.replaced(index, part, max_elements)
     return ls

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from mobilesdk.coreml.ops.activation import per_channel
 from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.axes import axes_of
 from mobilesdk.coreml.ops.registry import op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
@@ -47,7 +48,7 @@ def layer_norm(
     epsilon: float = 1e-5,
 ) -> Tensor:
     """Normalize over axes (all by default); gamma and beta have the shape of these axes."""
-    over = sorted(axis % x.dim() for axis in axes) if axes is not None else list(range(x.dim()))
+    over = sorted(axes_of(axes, x.dim())) if axes is not None else list(range(x.dim()))
     if over == list(range(x.dim() - len(over), x.dim())):
         return functional.layer_norm(x, x.shape[over[0] :], gamma, beta, epsilon)
     result = _normalize(x, tuple(over), epsilon)

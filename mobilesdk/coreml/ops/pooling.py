@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.axes import check_lengths
 from mobilesdk.coreml.ops.padding import for_axes, padded_shape, paddings, reversed_flat
 from mobilesdk.coreml.ops.registry import op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
@@ -98,6 +99,7 @@ def _around(
 ) -> tuple[Pairs, Pairs]:
     """Give the padding, and the padding with what rounding up the windows adds after it."""
     sizes = x.shape[2:]
+    check_lengths(len(sizes), "spatial axes", kernel_sizes=kernel, strides=strides)
     around = paddings(pad_type, pad, sizes, kernel, strides, (1,) * len(kernel))
     if not ceil_mode:
         return around, around

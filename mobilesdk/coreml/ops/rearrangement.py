@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.axes import axis_of, check_lengths
 from mobilesdk.coreml.ops.padding import padded_shape
 from mobilesdk.coreml.ops.registry import op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
@@ -42,6 +43,8 @@ def space_to_batch(
     *, x: Tensor, block_shape: Ints, paddings: Ints, max_elements: int = MAX_ELEMENTS
 ) -> Tensor:
     """Pad with zeros, and stack the places of each block along the first axis."""
+    check_lengths(4, "edges", paddings=paddings)
+    check_lengths(2, "axes", block_shape=block_shape)
     top, bottom, left, right = paddings
     height, width = block_shape
     check_room(padded_shape(x, [(top, bottom), (left, right)]), max_elements)
@@ -53,6 +56,8 @@ def space_to_batch(
 @op("batch_to_space", kind="move")
 def batch_to_space(*, x: Tensor, block_shape: Ints, crops: Ints) -> Tensor:
     """Spread the first axis over blocks, and cut off the edges."""
+    check_lengths(4, "edges", crops=crops)
+    check_lengths(2, "axes", block_shape=block_shape)
     top, bottom, left, right = crops
     blocks = x.unflatten(0, (*block_shape, -1)).permute(2, 3, 4, 0, 5, 1)
     image = blocks.flatten(4).flatten(2, 3)
@@ -62,13 +67,15 @@ def batch_to_space(*, x: Tensor, block_shape: Ints, crops: Ints) -> Tensor:
 @op("sliding_windows", kind="move")
 def sliding_windows(*, x: Tensor, axis: int, size: int, stride: int = 1) -> Tensor:
     """Give the windows along an axis; the places in a window are a new axis after it."""
-    axis %= x.dim()
+    axis = axis_of(axis, x.dim())
     return x.unfold(axis, size, stride).movedim(-1, axis + 1)
 
 
 @op("reverse_sequence", kind="move")
 def reverse_sequence(*, x: Tensor, lengths: Ints, seq_axis: int = 0, batch_axis: int = 0) -> Tensor:
     """Reverse the first elements along an axis, for each sample as many as its length says."""
+    seq_axis, batch_axis = axis_of(seq_axis, x.dim()), axis_of(batch_axis, x.dim())
+    check_lengths(x.shape[batch_axis], "samples", lengths=lengths)
     result = x.clone()
     for sample, length in enumerate(lengths):
         chosen = x.narrow(batch_axis, sample, 1).narrow(seq_axis, 0, length)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.arguments import Ints
+from mobilesdk.coreml.ops.axes import axes_of, axis_of
+from mobilesdk.coreml.ops.integers import in_64_bits, whole
 from mobilesdk.coreml.ops.registry import Kind, op
 
 # Of a tensor, its axes, and whether they are kept with size 1.
@@ -17,7 +19,7 @@ Reduce = Callable[[Tensor, list[int], bool], Tensor]
 def _mean(x: Tensor, axes: list[int], keep: bool) -> Tensor:
     if x.is_floating_point():
         return x.mean(axes, keep)
-    return x.double().mean(axes, keep).trunc().to(torch.int64)
+    return whole(x.double().mean(axes, keep))
 
 
 def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
@@ -29,20 +31,24 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 def _in_float64(compute: Reduce) -> Reduce:
     def reduce(x: Tensor, axes: list[int], keep: bool) -> Tensor:
         result = compute(x.double(), axes, keep)
-        return result if x.is_floating_point() else result.to(torch.int64)
+        return result if x.is_floating_point() else whole(result)
 
     return reduce
 
 
+def _in_64_bits(compute: Reduce) -> Reduce:
+    return lambda x, axes, keep: in_64_bits(lambda values: compute(values, axes, keep), x)
+
+
 _ROUNDED: dict[str, Reduce] = {
-    "reduce_l1_norm": lambda x, axes, keep: x.abs().sum(axes, keep),
+    "reduce_l1_norm": _in_64_bits(lambda x, axes, keep: x.abs().sum(axes, keep)),
     "reduce_l2_norm": _in_float64(lambda x, axes, keep: x.square().sum(axes, keep).sqrt()),
     "reduce_log_sum": _in_float64(lambda x, axes, keep: x.sum(axes, keep).log()),
     "reduce_log_sum_exp": _in_float64(torch.logsumexp),
     "reduce_mean": _mean,
-    "reduce_prod": _product,
-    "reduce_sum": lambda x, axes, keep: x.sum(axes, keep),
-    "reduce_sum_square": lambda x, axes, keep: x.square().sum(axes, keep),
+    "reduce_prod": _in_64_bits(_product),
+    "reduce_sum": _in_64_bits(lambda x, axes, keep: x.sum(axes, keep)),
+    "reduce_sum_square": _in_64_bits(lambda x, axes, keep: x.square().sum(axes, keep)),
 }
 _EXACT: dict[str, Reduce] = {"reduce_max": torch.amax, "reduce_min": torch.amin}
 
@@ -50,8 +56,8 @@ _EXACT: dict[str, Reduce] = {"reduce_max": torch.amax, "reduce_min": torch.amin}
 def _register(name: str, compute: Reduce, kind: Kind) -> None:
     @op(name, kind=kind)
     def function(*, x: Tensor, axes: Ints | None = None, keep_dims: bool = False) -> Tensor:
-        over = range(x.dim()) if axes is None else (axis % x.dim() for axis in axes)
-        return compute(x, list(over), keep_dims)
+        over = list(range(x.dim())) if axes is None else axes_of(axes, x.dim())
+        return compute(x, over, keep_dims)
 
 
 for _name, _compute in _ROUNDED.items():
@@ -66,7 +72,7 @@ def reduce_argmax(
 ) -> Tensor:
     """Give the index of the largest element along an axis, the first of equal ones."""
     del output_dtype  # the declared type of the result says the same
-    return torch.argmax(x, axis, keep_dims)
+    return torch.argmax(x, axis_of(axis, x.dim()), keep_dims)
 
 
 @op("reduce_argmin", kind="move")
@@ -75,4 +81,4 @@ def reduce_argmin(
 ) -> Tensor:
     """Give the index of the smallest element along an axis, the first of equal ones."""
     del output_dtype
-    return torch.argmin(x, axis, keep_dims)
+    return torch.argmin(x, axis_of(axis, x.dim()), keep_dims)

@@ -17,7 +17,7 @@ Kind = Literal["float", "move", "structural"]
 # Parameters that the executor fills in.
 BLOCKS, RESULTS, BLOCK_SIZE = "blocks", "results", "products_per_sum"
 LIMIT = "max_elements"
-_SUPPLIED = {BLOCKS, RESULTS, BLOCK_SIZE, LIMIT}
+SUPPLIED = {BLOCKS, RESULTS, BLOCK_SIZE, LIMIT}
 _FIRST_IOS = 15
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -128,7 +128,7 @@ def _describe(name: str, function: Callable[..., Any], kind: Kind, since: int) -
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY:
             raise TypeError(f"{name}: {parameter.name} must be keyword-only")
-        if parameter.name in _SUPPLIED:
+        if parameter.name in SUPPLIED:
             supplied.add(parameter.name)
             continue
         required = parameter.default is parameter.empty

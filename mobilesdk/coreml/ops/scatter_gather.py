@@ -11,8 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mobilesdk.coreml.ops.axes import axis_of
 from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
+
+# From indices and the size of their axis to indices counted from the start.
+Check = Callable[[Tensor, int], Tensor]
 
 
 @op("gather", kind="move")
@@ -25,7 +29,7 @@ def gather(
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
-    return _gathered(x, positive(indices, x.shape[axis]), axis, batch_dims, max_elements)
+    return _gathered(x, indices, axis, batch_dims, positive, max_elements)
 
 
 @op("gather", kind="move", since=17)
@@ -40,12 +44,13 @@ def gather_checked(
 ) -> Tensor:
     """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
     del validate_indices
-    return _gathered(x, inside(indices, x.shape[axis]), axis, batch_dims, max_elements)
+    return _gathered(x, indices, axis, batch_dims, inside, max_elements)
 
 
 @op("gather_along_axis", kind="move")
 def gather_along_axis(*, x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     """Take an element of x for each index, whose other coordinates are those of the index."""
+    axis = axis_of(axis, x.dim())
     return torch.gather(x, axis, positive(indices, x.shape[axis]))
 
 
@@ -55,6 +60,7 @@ def gather_along_axis_checked(
 ) -> Tensor:
     """Take an element of x for each index, whose other coordinates are those of the index."""
     del validate_indices
+    axis = axis_of(axis, x.dim())
     return torch.gather(x, axis, inside(indices, x.shape[axis]))
 
 
@@ -102,8 +108,11 @@ def inside(indices: Tensor, size: int) -> Tensor:
     return index
 
 
-def _gathered(x: Tensor, index: Tensor, axis: int, batch_dims: int, max_elements: int) -> Tensor:
-    axis %= x.dim()
+def _gathered(
+    x: Tensor, indices: Tensor, axis: int, batch_dims: int, check: Check, max_elements: int
+) -> Tensor:
+    axis = axis_of(axis, x.dim())
+    index = check(indices, x.shape[axis])
     kept = (*x.shape[batch_dims:axis], *x.shape[axis + 1 :])
     check_room((*index.shape, *kept), max_elements)
     if batch_dims == 0:
@@ -120,7 +129,7 @@ def _gathered_nd(
     x: Tensor,
     indices: Tensor,
     batch_dims: int,
-    check: Callable[[Tensor, int], Tensor],
+    check: Check,
     max_elements: int,
 ) -> Tensor:
     kept = x.shape[batch_dims + indices.shape[-1] :]

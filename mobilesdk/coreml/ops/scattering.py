@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mobilesdk.coreml.ops.axes import axis_of
+from mobilesdk.coreml.ops.integers import divided
 from mobilesdk.coreml.ops.registry import OpError, op
-from mobilesdk.coreml.ops.scatter_gather import inside, positive
+from mobilesdk.coreml.ops.scatter_gather import Check, inside, positive
 
 # From data [elements], positions and updates [updates] to the data updated.
 Write = Callable[[Tensor, Tensor, Tensor], Tensor]
-Check = Callable[[Tensor, int], Tensor]
 
 
 @op("scatter")
@@ -89,7 +90,7 @@ def scatter_nd_checked(
 def _scatter(
     data: Tensor, indices: Tensor, updates: Tensor, axis: int, mode: str, check: Check
 ) -> Tensor:
-    axis %= data.dim()
+    axis = axis_of(axis, data.dim())
     index = check(indices, data.shape[axis])
     places = _places(data.shape).index_select(axis, index.reshape(-1))
     return _written(data, places, updates.reshape(places.shape), mode)
@@ -98,6 +99,7 @@ def _scatter(
 def _scatter_along_axis(
     data: Tensor, indices: Tensor, updates: Tensor, axis: int, mode: str, check: Check
 ) -> Tensor:
+    axis = axis_of(axis, data.dim())
     places = _places(data.shape).gather(axis, check(indices, data.shape[axis]))
     return _written(data, places, updates, mode)
 
@@ -129,9 +131,7 @@ def _replaced(data: Tensor, places: Tensor, updates: Tensor) -> Tensor:
 
 def _divided(data: Tensor, places: Tensor, updates: Tensor) -> Tensor:
     divisor = torch.ones_like(data).scatter_reduce(0, places, updates, "prod")
-    if data.is_floating_point():
-        return data / divisor
-    return torch.div(data, divisor, rounding_mode="trunc")
+    return divided(data, divisor, "trunc")
 
 
 _MODES: dict[str, Write] = {

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mobilesdk.coreml.ops.arguments import Bools, Ints
+from mobilesdk.coreml.ops.axes import check_lengths
 from mobilesdk.coreml.ops.registry import OpError, op
 
 
@@ -56,6 +57,7 @@ def slice_update(
 @op("slice_by_size", kind="move")
 def slice_by_size(*, x: Tensor, begin: Ints, size: Ints) -> Tensor:
     """Take ``size`` elements from ``begin`` on along each axis; -1 takes all that follow."""
+    check_lengths(x.dim(), "axes", begin=begin, size=size)
     for axis, (start, count) in enumerate(zip(begin, size, strict=True)):
         start = start + x.shape[axis] if start < 0 else start
         x = x.narrow(axis, start, x.shape[axis] - start if count == -1 else count)
@@ -74,12 +76,14 @@ def index_ranges(
     """Give the indices along each axis that slicing takes.
 
     Raises:
-        OpError: A squeezed index lies outside its axis.
+        OpError: A squeezed index lies outside its axis, or an argument has not a value for each.
     """
     rank = len(shape)
     closed = (False,) * rank
     open_begin, open_end = begin_mask or closed, end_mask or closed
     single, steps = squeeze_mask or closed, stride or (1,) * rank
+    check_lengths(rank, "axes", begin=begin, end=end, stride=steps)
+    check_lengths(rank, "axes", begin_mask=open_begin, end_mask=open_end, squeeze_mask=single)
     ranges = []
     for axis, size in enumerate(shape):
         if single[axis]:
@@ -101,6 +105,7 @@ def _indices(part: range) -> Tensor:
 @op("crop", kind="move")
 def crop(*, x: Tensor, crop_height: Ints, crop_width: Ints) -> Tensor:
     """Cut elements off the start and end of the last two axes."""
+    check_lengths(2, "edges", crop_height=crop_height, crop_width=crop_width)
     top, bottom = crop_height
     left, right = crop_width
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilesdk.coreml.ops.arguments import Ints, Tensors
+from mobilesdk.coreml.ops.axes import axis_of
 from mobilesdk.coreml.ops.padding import padded_shape, reversed_flat
 from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
@@ -25,9 +26,11 @@ def concat(
     """Join tensors along an axis, element by element in turn if interleaved; scalars as [1]."""
     check_room([sum(value.numel() for value in values)], max_elements)
     parts = [value.reshape(1) if value.dim() == 0 else value for value in values]
+    if not parts:
+        raise OpError("nothing to join")
+    axis = axis_of(axis, parts[0].dim())
     if not interleave:
         return torch.cat(parts, axis)
-    axis %= parts[0].dim()
     return torch.stack(parts, axis + 1).flatten(axis, axis + 1)
 
 
@@ -35,7 +38,9 @@ def concat(
 def stack(*, values: Tensors, axis: int, max_elements: int = MAX_ELEMENTS) -> Tensor:
     """Join tensors along a new axis."""
     check_room([sum(value.numel() for value in values)], max_elements)
-    return torch.stack(values, axis)
+    if not values:
+        raise OpError("nothing to join")
+    return torch.stack(values, axis_of(axis, values[0].dim() + 1))
 
 
 @op("split", kind="move")
@@ -43,6 +48,7 @@ def split(
     *, x: Tensor, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None
 ) -> tuple[Tensor, ...]:
     """Cut into parts of the sizes given, or into equal parts."""
+    axis = axis_of(axis, x.dim())
     if split_sizes is not None:
         return tuple(torch.split(x, split_sizes, axis))
     if num_splits is None or num_splits < 1 or x.shape[axis] % num_splits:
@@ -101,7 +107,7 @@ def one_hot(
     on = torch.tensor(1) if on_value is None else on_value.reshape(())
     off = torch.tensor(0) if off_value is None else off_value.reshape(())
     hot = indices.to(torch.int64).unsqueeze(-1) == torch.arange(one_hot_vector_size)
-    return torch.where(hot, on, off).movedim(-1, axis)
+    return torch.where(hot, on, off).movedim(-1, axis_of(axis, hot.dim()))
 
 
 @op("non_zero", kind="move")
@@ -132,6 +138,8 @@ def pad(
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Add elements before and after the last axes: a constant, a reflection, or the edge."""
+    if len(pad) % 2 or any(count < 0 for count in pad):
+        raise OpError(f"its argument pad is {list(pad)}, not two counts for each axis")
     pairs = list(zip(pad[::2], pad[1::2], strict=True))
     check_room(padded_shape(x, pairs), max_elements)
     if mode == "constant":
