@@ -71,7 +71,7 @@ class BuildProgress:
         if event.state == "failed":
             first, _, _ = event.message.partition("\n")
             line += f"  {escape(first)}"
-        self._console.print(line)
+        self._console.print(line, soft_wrap=True)
 
     def sum_up(self, costs: Costs) -> None:
         """Say what all steps took together, and which one took most memory."""
@@ -82,7 +82,8 @@ class BuildProgress:
         parts.append(f"{format_seconds(costs.cpu_seconds)} CPU")
         memory = format_bytes(costs.largest.usage.peak_memory_bytes)
         where = " ".join([most.step, most.model, *(["for", *most.targets] if most.targets else [])])
-        self._console.print(f"[dim]= {', '.join(parts)}; most memory: {memory}, {escape(where)}[/]")
+        line = f"[dim]= {', '.join(parts)}; most memory: {memory}, {escape(where)}[/]"
+        self._console.print(line, soft_wrap=True)
 
 
 def _figures(usage: Usage) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from mobilesdk import __version__, errors
 from mobilesdk.pipeline.job import TaskKind
-from mobilesdk.pipeline.tasks import Event, Task
+from mobilesdk.pipeline.tasks import Event, Task, Usage
 
 
 def test_an_unknown_command_is_a_usage_error_with_a_suggestion(command_line):
@@ -131,6 +131,16 @@ def test_progress_takes_any_text(capsys):
         progress.listen(Event("started", task))
         progress.listen(Event("failed", task, ""))
     assert "[/] export · tier" in capsys.readouterr().err
+
+
+def test_a_log_has_one_line_for_each_step(capsys):
+    from mobilesdk.cli.progress import BuildProgress
+
+    title = f"export {'x' * 100}"
+    task = Task("key", TaskKind.EXPORT, "", {}, {}, title, "model", ("tier",))
+    with BuildProgress() as progress:
+        progress.listen(Event("finished", task, usage=Usage(cpu_seconds=1, peak_memory_bytes=1)))
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_plugin_that_is_no_plugin_is_refused(command_line, tmp_path):
