@@ -44,8 +44,10 @@ def fold_batch_norms(module: torch.fx.GraphModule) -> None:
     """
     for norm in module.graph.find_nodes(op="call_function", target=_NORM):
         producer = norm.args[0]
-        if _can_fold(producer, norm):
-            _fold(module, producer, norm)
+        constants = all(node is None or node.op == "get_attr" for node in norm.args[1:5])
+        if constants and _has_channels_second(producer) and can_take_in(producer, norm):
+            scale_and_shift_channels(module, producer, *_scale_and_shift(module, norm))
+            _replace_result(norm, producer)
     module.graph.eliminate_dead_code()
 
 
@@ -88,28 +90,42 @@ def _replace_result(norm: torch.fx.Node, result: torch.fx.Node) -> None:
             user.replace_all_uses_with(result)
 
 
-def _can_fold(producer: torch.fx.Node, norm: torch.fx.Node) -> bool:
-    if producer.target not in _FOLDABLE or len(producer.users) != 1:
+def can_take_in(layer: torch.fx.Node, follower: torch.fx.Node) -> bool:
+    """Tell whether weight and bias of a layer can be changed for what follows it.
+
+    Args:
+        layer: Any node.
+        follower: The op behind it, which would go.
+    """
+    if layer.target not in _FOLDABLE or list(layer.users) != [follower]:
         return False
-    if producer.target is _aten.linear.default and producer.meta["val"].dim() != 2:
-        return False
-    constants = [*producer.args[_WEIGHT : _BIAS + 1], *norm.args[1:5]]
-    if any(node is not None and node.op != "get_attr" for node in constants):
-        return False
-    return all(node is None or len(node.users) == 1 for node in producer.args[_WEIGHT : _BIAS + 1])
+    own = layer.args[_WEIGHT : _BIAS + 1]
+    return all(node is None or (node.op == "get_attr" and len(node.users) == 1) for node in own)
 
 
-def _fold(module: torch.fx.GraphModule, producer: torch.fx.Node, norm: torch.fx.Node) -> None:
-    scale, shift = _scale_and_shift(module, norm)
-    weight_node = producer.args[_WEIGHT]
-    bias_node = producer.args[_BIAS] if len(producer.args) > _BIAS else None
+def _has_channels_second(layer: torch.fx.Node) -> bool:
+    return layer.target is not _aten.linear.default or layer.meta["val"].dim() == 2
+
+
+def scale_and_shift_channels(
+    module: torch.fx.GraphModule, layer: torch.fx.Node, scale: Tensor, shift: Tensor
+) -> None:
+    """Let a layer give ``scale * y + shift`` for its output ``y``, channel by channel.
+
+    Args:
+        module: Changed in place.
+        layer: A layer that can take it in.
+        scale: ``float64[channels]``.
+        shift: ``float64[channels]``.
+    """
+    weight_node = layer.args[_WEIGHT]
+    bias_node = layer.args[_BIAS] if len(layer.args) > _BIAS else None
     weight = get_tensor(module, weight_node)
     if bias_node is not None:
         shift = shift + get_tensor(module, bias_node).double() * scale
-    scaled = _scale_output_channels(weight.double(), scale, producer)
+    scaled = _scale_output_channels(weight.double(), scale, layer)
     set_tensor(module, weight_node, scaled.to(weight.dtype))
-    _set_bias(module, producer, shift.to(weight.dtype))
-    _replace_result(norm, producer)
+    _set_bias(module, layer, shift.to(weight.dtype))
 
 
 def _scale_and_shift(module: torch.fx.GraphModule, norm: torch.fx.Node) -> tuple[Tensor, Tensor]:

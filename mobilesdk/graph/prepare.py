@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import torch
 
+from mobilesdk.graph.axis_order import move_permutes
+from mobilesdk.graph.fold_channels import fold_biases, fold_written_norms
 from mobilesdk.graph.fold_constants import fold_constants
 from mobilesdk.graph.fold_norms import fold_batch_norms, write_out_batch_norms
 from mobilesdk.graph.program import export_program, graph_module
@@ -24,6 +26,7 @@ from mobilesdk.graph.rewrites import (
     remove_no_ops,
     use_plain_names,
 )
+from mobilesdk.graph.weight_order import store_weights_as_taken
 from mobilesdk.graph.write_linear import write_linear
 
 REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
@@ -33,9 +36,13 @@ REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
     remove_expansions,
     fold_constants,
     write_linear,
+    store_weights_as_taken,
+    name_relu6,
+    move_permutes,
+    fold_biases,
+    fold_written_norms,
     fold_batch_norms,
     write_out_batch_norms,
-    name_relu6,
     give_pools_a_stride,
     free_shapes,
 )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
+
+from mobilesdk.graph.roles import VIEWS
 
 
 def get_tensor(module: torch.fx.GraphModule, node: torch.fx.Node) -> Tensor:
@@ -15,11 +19,40 @@ def get_tensor(module: torch.fx.GraphModule, node: torch.fx.Node) -> Tensor:
     return tensor
 
 
+def is_constant(value: object) -> bool:
+    """Tell whether a node is a constant or a plain view of one."""
+    while isinstance(value, torch.fx.Node) and value.target in VIEWS:
+        value = value.args[0]
+    return isinstance(value, torch.fx.Node) and value.op == "get_attr"
+
+
+def constant_value(module: torch.fx.GraphModule, node: torch.fx.Node) -> Tensor:
+    """Compute a constant, or a plain view of one."""
+    if node.op == "get_attr":
+        return get_tensor(module, node)
+    source = constant_value(module, node.all_input_nodes[0])
+    value = node.target(source, *node.args[1:], **node.kwargs)
+    return cast("Tensor", value)
+
+
 def set_tensor(module: torch.fx.GraphModule, node: torch.fx.Node, value: Tensor) -> None:
     """Replace the tensor that a ``get_attr`` node stands for; its kind stays."""
     owner, leaf = _split(module, str(node.target))
     _assign(owner, leaf, value, parameter=leaf in owner._parameters)
     node.meta["val"] = value
+
+
+def drop_constant(module: torch.fx.GraphModule, node: torch.fx.Node) -> None:
+    """Take a constant that nothing takes any more out of a graph, with its views and its tensor."""
+    while not node.users:
+        sources = node.all_input_nodes
+        module.graph.erase_node(node)
+        if not sources:
+            if all(other.target != node.target for other in module.graph.find_nodes(op="get_attr")):
+                owner, leaf = _split(module, str(node.target))
+                delattr(owner, leaf)
+            return
+        node = sources[0]
 
 
 def new_tensor(
@@ -37,16 +70,21 @@ def new_tensor(
         Its ``get_attr`` node.
     """
     name = _free_name(module, name)
+    add_tensor(module, name, value.detach(), parameter=parameter)
+    node = module.graph.get_attr(name)
+    node.meta["val"] = value
+    return node
+
+
+def add_tensor(module: torch.nn.Module, name: str, value: Tensor, *, parameter: bool) -> None:
+    """Give a module a parameter or buffer under a dotted name; parts are made as needed."""
     parent, _, leaf = name.rpartition(".")
-    owner: torch.nn.Module = module
+    owner = module
     for part in filter(None, parent.split(".")):
         if not hasattr(owner, part):
             owner.add_module(part, torch.nn.Module())
         owner = getattr(owner, part)
-    _assign(owner, leaf, value.detach(), parameter=parameter)
-    node = module.graph.get_attr(name)
-    node.meta["val"] = value
-    return node
+    _assign(owner, leaf, value, parameter=parameter)
 
 
 def _assign(owner: torch.nn.Module, leaf: str, value: Tensor, *, parameter: bool) -> None:

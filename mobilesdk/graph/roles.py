@@ -90,6 +90,11 @@ def weight_nodes(program: torch.export.ExportedProgram) -> dict[str, torch.fx.No
     return {target: nodes[placeholder] for placeholder, target in names.items()}
 
 
+def is_taken_as_weight(user: torch.fx.Node, source: torch.fx.Node) -> bool:
+    """Tell whether an op takes a value as the weight of a layer."""
+    return _role_in(user, source) != "other"
+
+
 def _role(weight: torch.fx.Node) -> WeightRole:
     order = {node: place for place, node in enumerate(weight.graph.nodes)}
     uses = sorted(_uses(weight), key=lambda use: order[use[0]])
