@@ -40,7 +40,7 @@ def plan(
     """Tell what `build` would do; reads the models and checks their sets.
 
     Args:
-        model: ``package.module:factory``, ``file.py:function`` or a ``.pt2`` file;
+        model: ``package.module:factory``, ``file.py:function``, or a ``.pt2`` or ``.keras`` file;
             ``mobilesdk.toml`` in the current folder is read when it is ``None``.
         targets: Names of shipped targets, files, or folders of files; all shipped ones in reach
             when empty.

@@ -22,7 +22,7 @@ from mobilesdk.targets import Budget
 _LONGEST_NAME = 100
 MODEL_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 _ACCEPTED = (
-    "give package.module:factory, path/to/file.py:function or a .pt2 file; a state file "
+    "give package.module:factory, path/to/file.py:function, or a .pt2 or .keras file; a state file "
     "(.pt, .safetensors) goes to --weights, beside the function that gives its module."
 )
 

@@ -1,6 +1,8 @@
 """Rows on models: what a factory gives or does."""
 
+import json
 import sys
+import zipfile
 
 import pytest
 
@@ -8,6 +10,7 @@ from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.source import ModelSource
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import MobileSDKError
+from mobilesdk.frontends import keras
 from mobilesdk.frontends.torch import PLUGIN
 
 from .table import ROWS
@@ -151,3 +154,22 @@ def test_a_model_that_looks_odd_is_taken(name, read):
     assert ROWS[name].code == "works"
     summary = read(TAKEN[name])
     assert len(summary.weights) == 1  # of two layers that share it, too
+
+
+KERAS = {
+    "keras-code": {"class_name": "__lambda__", "config": {"value": "4wAA"}},
+    "keras-custom": {"module": "mine", "class_name": "Twice", "config": {"name": "twice"}},
+    "keras-foreign": {"module": "keras.utils", "class_name": "function", "config": "get_file"},
+}
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_a_keras_model_that_may_not_be_loaded_is_refused(name, tmp_path):
+    layers = {"module": "keras", "class_name": "Sequential", "config": {"layers": [KERAS[name]]}}
+    with zipfile.ZipFile(tmp_path / "net.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(layers))
+    with pytest.raises(MobileSDKError) as caught:
+        keras.PLUGIN.read(
+            ModelSource(reference=str(tmp_path / "net.keras")), StepContext(output=tmp_path)
+        )
+    ROWS[name].check(caught.value.code, caught.value.exit_code, str(caught.value))

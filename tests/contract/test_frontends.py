@@ -51,7 +51,25 @@ def write_program(folder):
     return str(folder / "tiny_model.pt2")
 
 
-WRITERS = {"torch": write_source, "torch_export": write_program}
+def write_keras(folder):
+    from tests import keras_models
+
+    keras = keras_models.keras_on_torch()
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 3, name="conv"),
+            layers.BatchNormalization(),
+            layers.ReLU(6.0),
+            layers.Flatten(),
+            layers.Dense(4, name="dense"),
+        ]
+    )
+    return str(keras_models.save(model, folder / "tiny_model.keras"))
+
+
+WRITERS = {"keras": write_keras, "torch": write_source, "torch_export": write_program}
 """For each frontend, what writes the same small model for it and gives its reference."""
 
 pytestmark = pytest.mark.parametrize("name", NAMES)

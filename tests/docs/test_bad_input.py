@@ -12,6 +12,7 @@ from tests.bad_input.table import ROWS, WORKS, Row
 TESTED = (
     *test_models.SOURCES,
     *test_models.TAKEN,
+    *test_models.KERAS,
     *test_requests.REQUESTS,
     *test_requests.SETS,
     *test_requests.OTHERS,
