@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.gate import Gate
 from mobilesdk.core.parity import OutputParity
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.pipeline.cache import Cache
@@ -74,7 +75,8 @@ def _graph(artifact: Path, name: str, model: ReadModel) -> tuple[Graph, str]:
     """Give the tasks that measure an artifact, and the key of the last one."""
     plugin, request = runtime(name), model.request
     graph = Graph()
-    # Figures of a foreign artifact are held to no limit: any number of samples will do.
+    # The floors of a foreign artifact are far from what it should reach: any number of samples
+    # will do.
     add_preparation(graph, model, allow_small=True)
     inputs = {"read": model.key, "reference": graph.references[request.name]}
     inputs |= {role: key for role, key in graph.sets[request.name].items() if role == "evaluation"}
@@ -124,7 +126,7 @@ def _failed(artifact: Path, name: str, what: str, hint: str, consequence: str) -
 def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) -> tuple[Check, ...]:
     """Give the checks of an artifact without a plan, so that a suspicion is a fault.
 
-    Without a budget, the gates are those that no budget asks for.
+    Without a budget, the gates are the floors of such artifacts, and those that no budget asks for.
     """
     subject = artifact.name
     structure = Check(
@@ -134,7 +136,7 @@ def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) ->
         detail="; ".join((*info.suspicions, *info.remarks)),
     )
     gates = tuple(
-        Check(subject=subject, name=gate.title, verdict=gate.verdict, detail=gate.reason)
+        Check(subject=subject, name=gate.title, verdict=gate.verdict, detail=_judged(gate))
         for gate in record.gates
     )
     if record.parity is None:
@@ -150,6 +152,13 @@ def foreign_checks(artifact: Path, info: ArtifactInfo, record: VariantRecord) ->
         for o in record.parity.outputs
     )
     return structure, *gates, *measured
+
+
+def _judged(gate: Gate) -> str:
+    """Write what was measured against what, and why that is the limit or what was found."""
+    if gate.value is None:
+        return gate.reason
+    return f"{gate.value:.4g} against {gate.limit:g} {gate.unit}. {gate.reason}"
 
 
 def _figures(parity: OutputParity) -> str:

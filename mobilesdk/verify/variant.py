@@ -23,6 +23,7 @@ from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.plugins import ExecutedBy, RuntimeSession, runtime
 from mobilesdk.verify.delegation import enforce_fallback
+from mobilesdk.verify.floors import judge_floors
 from mobilesdk.verify.gates import (
     judge,
     never_evaluated,
@@ -187,8 +188,10 @@ def _reference(folder: Path, contract: Contract) -> dict[str, NDArray[Any]]:
 def _gates(
     info: ArtifactInfo, summary: ModelSummary, config: VerifyConfig, measured: _Measured
 ) -> tuple[Gate, ...]:
-    sizes = (info.size_bytes, summary.float_size_bytes)
-    asked = judge(config.budget, summary.contract, measured.parity, *sizes)
+    contract, sizes = summary.contract, (info.size_bytes, summary.float_size_bytes)
+    asked = judge(config.budget, contract, measured.parity, *sizes)
+    if config.foreign is not None:
+        asked = judge_floors(info, contract, measured.parity)
     gates = (*asked, *measured.gates)
     return never_evaluated(gates, "; ".join(info.unverifiable)) if info.unverifiable else gates
 

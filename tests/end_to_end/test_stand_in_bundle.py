@@ -297,6 +297,8 @@ def test_verify_measures_a_foreign_artifact_against_its_model(build, command_lin
     check = result.json["checks"][-1]
     assert (check["name"], check["verdict"]) == ("parity of scores", "measured")
     assert "sqnr_db" in check["detail"]
+    gate = result.json["checks"][1]
+    assert (gate["name"], gate["verdict"]) == ("min_sqnr_db of scores", "passed")
 
     result = verify(command_line, artifact, "--model", LINEAR, "--evaluation", "nowhere.npz")
     assert (result.code, result.json["error"]["code"]) == (2, "invalid-dataset")
@@ -367,6 +369,18 @@ def test_a_foreign_artifact_that_is_no_artifact_of_the_model_fails_the_check(
     assert "is float32[1, 4] in the file, float32[1, 5] in the contract" in detail
 
     content = load_file(artifact)
+    noise = command_line.folder / "noise.plain"
+    noise.write_bytes(save(content | {"weight": content["weight"][::-1].copy()}))
+    for arguments in ((), ("--require-releasable",)):
+        result = verify(
+            *(command_line, noise, "--model", LINEAR),
+            *("--evaluation", sets / "evaluation.npz", *arguments),
+        )
+        check = result.json["checks"][1]
+        assert (result.code, check["name"]) == (1, "min_sqnr_db of scores")
+        assert (check["verdict"], result.json["passed"]) == ("failed", False)
+        assert "against 80 dB. The floor of a file without a plan" in check["detail"]
+
     content["weight"] = np.full_like(content["weight"], 3e38)
     huge = command_line.folder / "huge.plain"
     huge.write_bytes(save(content))

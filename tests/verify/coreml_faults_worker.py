@@ -42,6 +42,13 @@ class Squared(nn.Module):
         return x / (x * x).mean(-1, keepdim=True).sqrt()
 
 
+class Spread(nn.Module):
+    """E[x²] - E[x]²: float16 holds neither well enough where the spread is small."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * x).mean(-1, keepdim=True) - x.mean(-1, keepdim=True) ** 2
+
+
 class FloatIds(nn.Module):
     def __init__(self, rows: int, *, joined: bool = False) -> None:
         super().__init__()
@@ -247,6 +254,7 @@ def main(folder: Path) -> None:
         "masked": convert(Masked(), VECTOR),
         "infinite": convert(MaskedByProduct(), VECTOR),
         "overflow": convert(Squared(), VECTOR),
+        "spread": convert(Spread(), VECTOR),
         "float_ids": convert(FloatIds(70_000), IDS),
         "joined_float_ids": convert(FloatIds(70_000, joined=True), IDS),
         "lost_write": traced_cache(),

@@ -41,6 +41,21 @@ CLEAN = [
     "sliced",
     "sparse_int8",
 ]
+SPREAD = """
+import torch
+
+from mobilesdk import ArrayInput, ModelSpec
+
+
+class Spread(torch.nn.Module):
+    def forward(self, x):
+        return (x * x).mean(-1, keepdim=True) - x.mean(-1, keepdim=True) ** 2
+
+
+def build():
+    outputs = {"sub": "other"}
+    return ModelSpec(Spread(), (torch.zeros(8, 8),), inputs={"x": ArrayInput()}, outputs=outputs)
+"""
 INT4 = WeightScheme(encoding="linear", bits=4, granularity="per_block", block_size=32)
 PALETTE4 = WeightScheme(encoding="palette", bits=4, granularity="per_group", group_size=16)
 HALF_ZERO = WeightScheme(bits=16, sparsity=0.5)
@@ -238,8 +253,8 @@ def test_inspect_names_the_fault_and_ends_with_its_exit_code(
             ("failed", "not_evaluated"),
             "head_weight_to_fp16_quantized (linear): 80000 of",
         ),
-        ("skipped_blocks", ("failed", "measured"), "into blocks of 32"),
-        ("clean", ("passed", "measured"), "sqnr_db"),
+        ("skipped_blocks", ("failed", "passed", "measured"), "into blocks of 32"),
+        ("clean", ("passed", "passed", "measured"), "sqnr_db"),
     ],
 )
 def test_verify_names_the_fault_and_ends_with_its_exit_code(
@@ -258,3 +273,23 @@ def test_verify_names_the_fault_and_ends_with_its_exit_code(
     checks = result.json["checks"]
     assert tuple(check["verdict"] for check in checks) == verdicts
     assert words in str(checks)
+
+
+@pytest.mark.parametrize(("mean", "code"), [(0.0, 0), (100.0, 1)])
+def test_a_file_whose_outputs_carry_nothing_fails_without_a_plan(
+    mean: float, code: int, folder: Path, command_line: Any
+) -> None:
+    """What float16 leaves of E[x²] - E[x]² is noise where the mean is large, and good elsewhere."""
+    model = command_line.folder / "spread.py"
+    model.write_text(SPREAD)
+    spread = np.random.default_rng(0).normal(mean, 0.01 if mean else 1.0, size=(8, 8, 8))
+    np.savez(command_line.folder / "set.npz", x=spread.astype(np.float32))
+    result = command_line(
+        *("verify", folder / "spread.mlpackage", "--model", f"{model}:build", "--json"),
+        *("--evaluation", command_line.folder / "set.npz", "--require-releasable"),
+    )
+    assert (result.code, result.json["passed"]) == (code, not code), result.err
+    gate = result.json["checks"][1]
+    assert gate["name"].startswith("min_sqnr_db")
+    assert gate["verdict"] == ("failed" if code else "passed")
+    assert "against 40 dB. The floor of a file without a plan, which is float16." in gate["detail"]
