@@ -29,10 +29,26 @@ def write_errors(what: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _NO_SPACE and not (error.errno in _NO_ACCESS and _is_at(error, what)):
             raise
-        raise WriteFailed(
-            f"{what} could not be written: {error.strerror or error}.",
-            hint="free some space or choose another folder; nothing half-made was left behind.",
-        ) from error
+        raise _failed(what, error) from error
+
+
+def _failed(what: Path, error: OSError) -> WriteFailed:
+    return WriteFailed(
+        f"{what} could not be written: {error.strerror or error}.",
+        hint="free some space or choose another folder; nothing half-made was left behind.",
+    )
+
+
+def require_writable(path: Path) -> None:
+    """Try whether a file can be made beside a path, before long work.
+
+    Raises:
+        WriteFailed: The file system refused, as ``/proc`` does whatever the permissions say.
+    """
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _failed(path, error) from error
 
 
 def _is_at(error: OSError, what: Path) -> bool:

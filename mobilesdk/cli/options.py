@@ -50,12 +50,16 @@ def check_place(path: Path | None, option: str) -> None:
 
     Raises:
         UsageError: It has none, or is a folder itself.
+        WriteFailed: No file can be made there.
     """
+    from mobilesdk.bundle.writing import require_writable
     from mobilesdk.pipeline.places import look_up
 
     if path is not None and (look_up(path).is_dir() or not path.parent.is_dir()):
         what = f"{path} is a folder" if path.is_dir() else f"There is no folder {path.parent}"
         raise UsageError(f"{what}.", hint=f"make the folder of {option}, or name another file.")
+    if path is not None:
+        require_writable(path)
 
 
 def release_code(code: int, *, releasable: bool, required: bool) -> int:

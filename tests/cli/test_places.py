@@ -41,6 +41,15 @@ def test_a_page_needs_a_folder_that_is_there(build, command_line):
     assert page.exists()
 
 
+def test_a_page_is_tried_before_it_is_made(build, command_line):
+    """``/proc`` may be written by its permissions, and takes no file."""
+    assert build(command_line.target("tier")).code == 0
+    bundle = command_line.folder / "bundle"
+    for command in (("report", bundle, "--output"), ("inspect", bundle, "--layers", "--html")):
+        result = command_line(*command, "/proc/x.html")
+        assert (result.code, "/proc/x.html could not be written" in result.err) == (6, True)
+
+
 def test_a_bundle_is_inspected_by_target(build, command_line):
     assert build(command_line.target("tier"), command_line.target("other")).code == 0
     result = command_line("inspect", command_line.folder / "bundle")
