@@ -44,7 +44,8 @@ def load(
         function: Its name; the default function of the model if not given.
         precision: ``declared``: results rounded once to their declared types, sums in float32;
             ``float32``: float16 declarations ignored, to tell conversion from rounding;
-            ``float16_accumulation``: sums of products rounded to float16 on the way.
+            ``float16_accumulation``: sums of products rounded to float16 on the way, but those of
+            the operations in `Executable.float32_sums`.
         accumulation: Products between two roundings; only with ``float16_accumulation``.
         limits: What a run may take; those of `RunLimits` if not given.
         low_memory: Whether memory goes back to the system as soon as it is free, at some cost in
@@ -73,10 +74,14 @@ def load(
         raise ToolchainMissing(
             "Execution of ML Programs needs torch.", hint="pip install 'mobilesdk[torch]'"
         ) from error
-    if not isinstance(path, str | PathLike):
+    if not isinstance(path, str | PathLike) or not str(path):
         raise UsageError(
             f"{path!r} is not a path.", hint="give the path of an .mlpackage as a text or a Path."
         )
+    if not isinstance(function, str | None):
+        raise UsageError(f"{function!r} is no name of a function.", hint="give it as a text.")
+    if not isinstance(limits, RunLimits | None):
+        raise UsageError(f"{limits!r} are no limits.", hint="give limits=RunLimits(…).")
     chosen = Precision(precision, accumulation)
     package = Package(Path(path))
     return Executable(package, function, chosen, limits or RunLimits(), low_memory=low_memory)

@@ -178,7 +178,7 @@ def _same_names(what: str, given: object, wanted: Iterable[str]) -> None:
             f"Wrong {what}: an object of the type {type(given).__name__}.",
             hint=f"give a dictionary with the names {sorted(wanted)}.",
         )
-    missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
+    missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted), key=repr)
     if missing or unknown:
         takes = f"the function takes {sorted(wanted)}."
         if what == "states" and missing:

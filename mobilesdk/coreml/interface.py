@@ -10,6 +10,7 @@ from typing import cast, get_args
 from mobilesdk.core.artifact import FunctionInfo, TensorInfo
 from mobilesdk.core.contract import DType
 from mobilesdk.core.flexibility import Flexibility
+from mobilesdk.coreml.agreement import contradictions
 from mobilesdk.coreml.classifier import Classifier, read_classifier
 from mobilesdk.coreml.images import pixel_type
 from mobilesdk.coreml.model import ColorLayout, Feature, MLModel
@@ -20,7 +21,8 @@ def describe_function(model: MLModel, name: str) -> tuple[FunctionInfo, tuple[st
     """Tell what a function takes and gives.
 
     Returns:
-        Its interface, and what no contract can be held to, one sentence each.
+        Its interface; and where it contradicts the program, or no contract can be held to it, one
+        sentence each.
 
     Raises:
         FileRejected: Its program is damaged.
@@ -34,7 +36,7 @@ def describe_function(model: MLModel, name: str) -> tuple[FunctionInfo, tuple[st
         states=reading.tensors(interface.states),
         classifier=None if reading.classifier is None else reading.classifier.info,
     )
-    return info, tuple(reading.problems)
+    return info, (*contradictions(model, name), *reading.problems)
 
 
 class _Reading:

@@ -89,11 +89,15 @@ def find_files(path: Path) -> Layout:
         FileRejected: It does not exist, is no package or a link, has links or special files in it,
             or its manifest points outside of it.
     """
-    if path.is_symlink():
+    try:
+        is_link, exists, is_folder = path.is_symlink(), path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise FileRejected(f"There can be no package at {path}: {error}") from error
+    if is_link:
         raise FileRejected(f"{path.name} is a symbolic link.", hint="give what it points to.")
-    if not path.exists():
+    if not exists:
         raise FileRejected(f"There is no package {path}.", hint="check the path.")
-    if not path.is_dir():
+    if not is_folder:
         raise FileRejected(f"{path.name} is not a Core ML package (a folder with Manifest.json).")
     files, size_bytes = _list(path)
     model = _root_model(path, files)

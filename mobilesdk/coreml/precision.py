@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilesdk.coreml.dtypes import ElementType
+from mobilesdk.coreml.run_limits import is_count
 from mobilesdk.errors import UsageError
 
 Mode = Literal["declared", "float32", "float16_accumulation"]
+
+SUM_IN_FLOAT32 = frozenset({"conv_transpose", "einsum", "gru", "lstm", "rnn"})
+"""Operations that sum products and have no form that rounds partial sums."""
 
 _CARRIERS = {
     ElementType.BOOL: torch.bool,
@@ -48,7 +52,7 @@ class Precision:
         mode: ``declared``: every result is rounded once to its declared type, sums are float32.
             ``float32``: results that are declared float16 are not rounded.
             ``float16_accumulation``: as declared, and sums of products are rounded to float16
-            after every ``block_size`` products.
+            after every ``block_size`` products, but those of `SUM_IN_FLOAT32`.
         block_size: 1 or more; only in ``float16_accumulation``.
     """
 
@@ -65,7 +69,7 @@ class Precision:
                 hint='give both precision="float16_accumulation" and accumulation=16, or neither.',
             )
         size = self.block_size
-        if size is not None and (not isinstance(size, int) or size < 1):
+        if size is not None and not is_count(size):
             raise UsageError(
                 f"The number of products between roundings is {size!r}.",
                 hint="give a whole number of 1 or more as accumulation.",

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from mobilesdk.errors import UsageError
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value is a whole number of 1 or more: of Python or of numpy, and no bool."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return is_whole and bool(value >= 1)
 
 
 def _half_of_memory() -> int:
@@ -29,7 +38,7 @@ class RunLimits:
 
     def __post_init__(self) -> None:
         for name, limit in vars(self).items():
-            if not isinstance(limit, int) or limit < 1:
+            if not is_count(limit):
                 raise UsageError(
                     f"The limit {name} is {limit!r}.", hint="give a whole number of 1 or more."
                 )

@@ -128,5 +128,6 @@ def test_a_result_without_a_rank_is_a_problem(tmp_path: Path) -> None:
     unknown = write_bytes(1, number(1, NUMBERS[SINGLE]) + number(2, (1 << 64) - 1))
     made.body.operations[-1] += write_bytes(3, write_bytes(1, b"z") + write_bytes(2, unknown))
     made.pictures["z"] = (SINGLE, ())
+    made.body.outputs = ("y", "z")
     problems = inspect(tmp_path, made).problems
     assert problems == ("'z' has a free number of axes.",)

@@ -11,11 +11,11 @@ import torch
 
 from mobilesdk.coreml import RunLimits, load
 from mobilesdk.coreml.executor import Executable
+from mobilesdk.coreml.ops.registry import find_blocked
+from mobilesdk.coreml.precision import SUM_IN_FLOAT32
 from mobilesdk.coreml.program import NamedType, TensorType
-from mobilesdk.coreml.wire import write_bytes
-from mobilesdk.errors import ArtifactInvalid, UsageError
-from tests.coreml.programs import Function, Typed, value_type, write
-from tests.coreml.test_interface import classifier, listed
+from mobilesdk.errors import FileRejected, UsageError
+from tests.coreml.programs import Function, Typed, write
 
 SINGLE: Typed = ("float32", (2,))
 X = np.ones(2, np.float32)
@@ -75,38 +75,70 @@ def test_functions_and_states_are_listed(tmp_path: Path) -> None:
     assert (state.name, str(state.type.element), state.type.shape) == ("s", "float32", (2,))
 
 
-@pytest.mark.parametrize("limit", ["x", 1.5, 0])
+@pytest.mark.parametrize("limit", ["x", 1.5, 0, True])
 def test_limits_are_whole_numbers(limit: Any) -> None:
     with pytest.raises(UsageError, match=f"The limit operations is {limit!r}"):
         RunLimits(operations=limit)
 
 
-@pytest.mark.parametrize("accumulation", [1.5, 0])
+@pytest.mark.parametrize("accumulation", [1.5, 0, True])
 def test_products_between_roundings_are_counted(tmp_path: Path, accumulation: Any) -> None:
     with pytest.raises(UsageError, match=f"between roundings is {accumulation}"):
         load(tmp_path, precision="float16_accumulation", accumulation=accumulation)
 
 
-def test_a_path_is_needed() -> None:
-    with pytest.raises(UsageError, match="None is not a path"):
-        load(None)  # type: ignore[arg-type]  # what is refused
+@pytest.mark.parametrize("path", [None, ""])
+def test_a_path_is_needed(path: Any) -> None:
+    with pytest.raises(UsageError, match=f"{path!r} is not a path"):
+        load(path)
 
 
-def test_a_division_of_integers_by_zero_is_told_in_words(tmp_path: Path) -> None:
-    made = Function({"x": ("int32", (2,))}, ("y",))
-    made.body.op("floor_div", {"y": ("int32", (2,))}, x="x", y=np.int32(0))
-    with pytest.raises(ArtifactInvalid, match=r"floor_div y: a division by zero\."):
-        load(write(tmp_path / "m", made)).predict({"x": np.ones(2, np.int32)})
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileRejected, match="There can be no package"):
+        load(tmp_path / ("a" * 300))
 
 
-def test_an_integer_label_is_an_integer_of_python(tmp_path: Path) -> None:
-    made = classifier(listed((5, 3, 7)))
-    made.body.operations.clear()
-    key, value = value_type("int64", ()), value_type("float32", ())
-    by_label = write_bytes(4, write_bytes(1, key) + write_bytes(2, value))
-    results: dict[str, Typed | bytes] = {"label": ("int64", ()), "probs": by_label}
-    made.body.op("classify", results, probabilities="x", classes=listed((5, 3, 7)))
-    given = {"x": np.array([[0.25, 0.5, 0.25]], np.float32)}
-    found = load(write(tmp_path / "m", made)).predict(given)
-    assert (type(found["label"]), found["label"]) == (int, 3)
-    assert found["probs"] == {5: 0.25, 3: 0.5, 7: 0.25}
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"function": 3}, "3 is no name of a function"),
+        ({"limits": {}}, "are no limits"),
+        ({"limits": {"operations": 1}}, "are no limits"),
+    ],
+)
+def test_what_load_is_given_has_the_right_kind(
+    given: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        load(tmp_path, **given)
+
+
+def test_whole_numbers_of_numpy_are_counts(tmp_path: Path) -> None:
+    assert RunLimits(operations=np.int64(4)).operations == 4  # type: ignore[arg-type]
+    with_state(tmp_path)
+    count: Any = np.int64(4)
+    model = load(tmp_path / "m", precision="float16_accumulation", accumulation=count)
+    assert model.precision.block_size == 4
+
+
+def test_names_of_inputs_that_are_no_texts_are_refused(tmp_path: Path) -> None:
+    model = with_state(tmp_path)
+    with pytest.raises(UsageError, match=r"missing \['x'\], unknown \['z', 1\]"):
+        model.predict({1: X, "z": X}, states=model.new_states())  # type: ignore[dict-item]
+
+
+def test_sums_that_stay_float32_are_named(tmp_path: Path) -> None:
+    shape = ("float16", (2, 2))
+    made = Function({"x": shape}, ("z",))
+    made.body.op("matmul", {"y": shape}, x="x", y="x")
+    made.body.op(
+        "conv_transpose",
+        {"z": ("float16", (1, 1, 2))},
+        x=np.ones((1, 1, 2), np.float16),
+        weight=np.ones((1, 1, 1), np.float16),
+    )
+    path = write(tmp_path / "m", made)
+    model = load(path, precision="float16_accumulation", accumulation=16)
+    assert model.float32_sums == ("conv_transpose",)
+    assert load(path).float32_sums == ()
+    assert [name for name in SUM_IN_FLOAT32 if find_blocked(name)] == []
