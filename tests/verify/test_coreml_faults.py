@@ -54,7 +54,8 @@ class Spread(torch.nn.Module):
 
 def build():
     outputs = {"sub": "other"}
-    return ModelSpec(Spread(), (torch.zeros(8, 8),), inputs={"x": ArrayInput()}, outputs=outputs)
+    module = Spread().eval()
+    return ModelSpec(module, (torch.zeros(8, 8),), inputs={"x": ArrayInput()}, outputs=outputs)
 """
 INT4 = WeightScheme(encoding="linear", bits=4, granularity="per_block", block_size=32)
 PALETTE4 = WeightScheme(encoding="palette", bits=4, granularity="per_group", group_size=16)
