@@ -11,6 +11,8 @@ from pathlib import Path
 # Fields of /proc/PID/stat behind the name; see proc_pid_stat(5).
 _PARENT, _SESSION, _USER_TICKS, _SYSTEM_TICKS = 1, 3, 11, 12
 
+_CHILDREN_ARE_LISTED = Path("/proc/thread-self/children").exists()
+
 
 def _fields(stat: Path) -> list[str]:
     """Split "pid (name) state parent group session …"; the name may hold anything."""
@@ -46,6 +48,28 @@ def family(worker: int) -> set[int]:
 def children(process: int) -> set[int]:
     """Give the processes that a process has started or taken over, and not yet waited for."""
     return {child for child, fields in _all() if int(fields[_PARENT]) == process}
+
+
+def living_family(worker: int) -> set[int]:
+    """Give the family of a worker that has not ended.
+
+    It costs a few reads, where `family` reads the state of every process of the machine: the
+    kernel lists the children of each process, unless it was built without that, and nobody leaves
+    the family of a worker that lives. See proc_pid_task_tid_children(5).
+    """
+    if not _CHILDREN_ARE_LISTED:
+        return family(worker)
+    found: set[int] = set()
+    pending = [worker]
+    while pending:
+        current = pending.pop()
+        if current in found:
+            continue
+        found.add(current)
+        for children_file in Path(f"/proc/{current}/task").glob("*/children"):
+            with suppress(OSError):  # the thread has ended
+                pending.extend(map(int, children_file.read_text().split()))
+    return found
 
 
 def usage(process: int) -> tuple[float, int] | None:

@@ -157,7 +157,7 @@ class Worker:
         """Give the memory of it and of all that it has started; 0 before it is made."""
         if self.pid is None:
             return 0
-        found_bytes = processes.resident_bytes(processes.family(self.pid))
+        found_bytes = processes.resident_bytes(processes.living_family(self.pid))
         self._peak_bytes = max(self._peak_bytes, found_bytes)
         return found_bytes
 

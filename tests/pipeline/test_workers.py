@@ -10,6 +10,7 @@ import pytest
 from mobilesdk import errors
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
+from mobilesdk.pipeline import processes
 from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, TaskKind
 from mobilesdk.pipeline.launch import Limits, Workers
 from mobilesdk.pipeline.processes import family
@@ -339,8 +340,6 @@ def test_a_worker_that_is_deaf_to_sigterm_and_sigint_is_ended(hanging):
 
 
 def test_workers_end_even_if_stopping_them_is_interrupted(hanging, monkeypatch):
-    from mobilesdk.pipeline import processes
-
     kill, calls = processes.kill, []
 
     def interrupted(worker):
@@ -450,6 +449,30 @@ def test_children_of_a_killed_template_end_with_their_worker(run, tmp_path):
     for pid in pids.read_text().split()[2:]:  # nobody is left who would know of these
         if not ended(pid):
             os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_memory_of_all_that_a_worker_has_started_counts(run, tmp_path, monkeypatch, listed):
+    """Of a child, of one that has left the session, and of one whose parent has ended."""
+    monkeypatch.setattr(processes, "_CHILDREN_ARE_LISTED", listed)
+    resident_bytes, seen = processes.resident_bytes, set()
+
+    def look(found):
+        seen.update(found)
+        return resident_bytes(found)
+
+    monkeypatch.setattr(processes, "resident_bytes", look)
+    note = tmp_path / "note"
+
+    class Clock:
+        @staticmethod
+        def monotonic():
+            pids = set(map(int, note.read_text().split())) if note.exists() else set()
+            return time.monotonic() + 3600 * (len(pids) == 4 and pids <= seen)
+
+    monkeypatch.setattr("mobilesdk.pipeline.launch.time", Clock)
+    with pytest.raises(errors.WorkerTimedOut):
+        run("spawn", note=note, seconds=600)
 
 
 def test_a_family_is_a_session_and_its_children():
