@@ -83,12 +83,18 @@ def image_of(spec: InputSpec) -> ImageInput:
 
 
 def _lines_to_add(spec: InputSpec) -> str:
-    height, width = spec.shape[-2:] if len(spec.shape) == 4 else (224, 224)
+    height, width, layout = 224, 224, ""
+    if len(spec.shape) == 4 and spec.shape[-1] == 3:
+        height, width, layout = *spec.shape[1:3], ', layout="NHWC"'
+    elif len(spec.shape) == 4:
+        height, width = spec.shape[-2:]
     return (
         "return a ModelSpec with the preparation that the model was trained with, e.g.\n"
         "    from mobilesdk import ImageInput, ModelSpec\n"
         "    return ModelSpec(module, example_inputs, inputs={\n"
-        f'        "{spec.name}": ImageInput(size=({height}, {width}), mean=127.5, std=127.5)}})\n'
+        f'        "{spec.name}": ImageInput(size=({height}, {width}), mean=127.5, std=127.5'
+        f"{layout})}})\n"
+        "state it in a contract where the model is a file (mobilesdk init MODEL writes one),\n"
         "or give a .npz or .npy file of prepared arrays."
     )
 

@@ -19,6 +19,7 @@ from mobilesdk.graph.rewriting import (
 )
 
 _aten = torch.ops.aten
+_BIAS = 2
 _ADD, _SUB, _MUL = _aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor
 
 
@@ -29,12 +30,12 @@ def fold_biases(module: torch.fx.GraphModule) -> None:
     keeps the activation behind it from being fused.
     """
     for add in list(module.graph.find_nodes(op="call_function", target=_ADD)):
-        layer, constant = _value_and_constant(add)
+        layer, constant = value_and_constant(add)
         place = None if layer is None else layer_of(layer)
-        if place is None or list(layer.users) != [add]:
+        if place is None or place.bias != _BIAS or list(layer.users) != [add]:
             continue
         value = constant_value(module, constant)
-        has_bias = argument(layer, place.bias) is not None
+        has_bias = argument(layer, _BIAS) is not None
         if not _is_per_channel(layer, value) or (has_bias and not can_take_in(layer, add)):
             continue
         add.replace_all_uses_with(layer)
@@ -43,12 +44,18 @@ def fold_biases(module: torch.fx.GraphModule) -> None:
             shift = value.double().flatten()
             scale_and_shift_channels(module, layer, torch.ones_like(shift), shift)
         else:
-            _give_bias(module, layer, place.bias, constant)
+            give_bias(module, layer, constant)
     module.graph.eliminate_dead_code()
 
 
-def _give_bias(module: torch.fx.GraphModule, layer: Node, place: int, constant: Node) -> None:
-    """Let a layer without a bias take a constant, which others may take as well."""
+def give_bias(module: torch.fx.GraphModule, layer: Node, constant: Node) -> None:
+    """Let a layer without a bias take a constant, which others may take as well.
+
+    Args:
+        module: Changed in place.
+        layer: A convolution or linear layer.
+        constant: Holds a number for each output channel, in any shape.
+    """
     bias, value = _source(constant), constant_value(module, constant).flatten()
     own = get_tensor(module, bias)
     if own.dim() == 1:
@@ -59,8 +66,8 @@ def _give_bias(module: torch.fx.GraphModule, layer: Node, place: int, constant: 
         parameter = isinstance(own, torch.nn.Parameter)
         with module.graph.inserting_before(layer):
             bias = new_tensor(module, str(bias.target), value, parameter=parameter)
-    arguments = [*layer.args, *[None] * (place + 1 - len(layer.args))]
-    arguments[place] = bias
+    arguments = [*layer.args, *[None] * (_BIAS + 1 - len(layer.args))]
+    arguments[_BIAS] = bias
     layer.args = tuple(arguments)
 
 
@@ -87,12 +94,12 @@ def _norm(sub: Node) -> tuple[Node, Node, Node] | None:
         or add is None
         or (None, None)
         in (
-            _value_and_constant(mul),
-            _value_and_constant(add),
+            value_and_constant(mul),
+            value_and_constant(add),
         )
     ):
         return None
-    constants = (sub.args[1], _value_and_constant(mul)[1], _value_and_constant(add)[1])
+    constants = (sub.args[1], value_and_constant(mul)[1], value_and_constant(add)[1])
     shapes = {tuple(node.meta["val"].shape) for node in constants if isinstance(node, Node)}
     return (sub, mul, add) if len(shapes) == 1 and shapes != {()} else None
 
@@ -101,8 +108,8 @@ def _fold_norm(module: torch.fx.GraphModule, sub: Node, mul: Node, add: Node) ->
     layer: Any = sub.args[0]
     mean_node: Any = sub.args[1]
     mean = constant_value(module, mean_node)
-    scale = constant_value(module, _value_and_constant(mul)[1]).double()
-    shift = constant_value(module, _value_and_constant(add)[1]).double() - mean.double() * scale
+    scale = constant_value(module, value_and_constant(mul)[1]).double()
+    shift = constant_value(module, value_and_constant(add)[1]).double() - mean.double() * scale
     if can_take_in(layer, sub) and _is_per_channel(layer, mean):
         scale_and_shift_channels(module, layer, scale.flatten(), shift.flatten())
         add.replace_all_uses_with(layer)
@@ -119,7 +126,7 @@ def _fold_norm(module: torch.fx.GraphModule, sub: Node, mul: Node, add: Node) ->
     add.replace_all_uses_with(result)
 
 
-def _value_and_constant(node: Node) -> tuple[Any, Any]:
+def value_and_constant(node: Node) -> tuple[Any, Any]:
     """Give the two operands of a sum or product of a value and a constant, else nothing."""
     if _is_plain(node):
         first, second = node.args

@@ -27,6 +27,7 @@ from mobilesdk.graph.rewrites import (
     use_plain_names,
 )
 from mobilesdk.graph.weight_order import store_weights_as_taken
+from mobilesdk.graph.write_einsum import write_einsums
 from mobilesdk.graph.write_linear import write_linear
 
 REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
@@ -36,6 +37,7 @@ REWRITES: tuple[Callable[[torch.fx.GraphModule], None], ...] = (
     remove_expansions,
     fold_constants,
     write_linear,
+    write_einsums,
     store_weights_as_taken,
     name_relu6,
     move_permutes,

@@ -23,7 +23,8 @@ _LONGEST_NAME = 100
 MODEL_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 _ACCEPTED = (
     "give package.module:factory, path/to/file.py:function, or a .pt2 or .keras file; a state file "
-    "(.pt, .safetensors) goes to --weights, beside the function that gives its module."
+    "(.pt, .safetensors) goes to --weights, beside the function that gives its module; of a "
+    "SavedModel or .h5 file, load the Keras model and save it as .keras."
 )
 
 

@@ -97,6 +97,12 @@ def with_contract(text):
     return given
 
 
+def with_saved_model(folder):
+    (folder / "saved").mkdir()
+    (folder / "saved" / "saved_model.pb").write_bytes(b"")
+    return build(model="saved")
+
+
 def with_plugin(text):
     def given(folder):
         (folder / "exporters").mkdir()
@@ -124,6 +130,7 @@ def a_folder(name):
 
 REQUESTS = {
     "file-missing": lambda _: build(model="nowhere.py:build"),
+    "saved-model": with_saved_model,
     "file-name-long": lambda _: build(model=f"{LONG}.py:build"),
     "file-name-foreign": lambda _: build(model="größe.py:build"),
     "contract-missing": lambda _: build("--contract", "nowhere.json"),

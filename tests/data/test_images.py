@@ -165,12 +165,18 @@ def test_a_fifo_does_not_hang(tmp_path, image_contract):
         list(open_samples(tmp_path, image_contract))
 
 
-def test_images_without_a_preparation_show_the_lines_to_add(make_folder, image_contract):
-    spec = InputSpec(name="picture", shape=(1, 3, 24, 32), dtype="float32")
+@pytest.mark.parametrize(
+    ("shape", "layout"), [((1, 3, 24, 32), ""), ((1, 24, 32, 3), ', layout="NHWC"')]
+)
+def test_images_without_a_preparation_show_the_lines_to_add(
+    make_folder, image_contract, shape, layout
+):
+    spec = InputSpec(name="picture", shape=shape, dtype="float32")
     contract = Contract(inputs=(spec,), outputs=image_contract.outputs)
     with pytest.raises(InvalidDataset) as caught:
         open_samples(make_folder(count=1), contract)
-    assert 'inputs={\n        "picture": ImageInput(size=(24, 32), ' in caught.value.hint
+    image = f"ImageInput(size=(24, 32), mean=127.5, std=127.5{layout})"
+    assert f'inputs={{\n        "picture": {image}}})\n' in caught.value.hint
 
 
 def test_images_for_a_model_with_two_inputs_are_refused(make_folder, text_contract):
