@@ -88,7 +88,7 @@ def decoder(op_type: str, arguments: Mapping[str, object]) -> Decoder:
         FileRejected: No form of the operation has these arguments.
     """
     names = frozenset(arguments)
-    for candidate in _DECODERS.get(op_type, ()):
+    for candidate in DECODERS.get(op_type, ()):
         if candidate.takes(names):
             return candidate
     given = ", ".join(sorted(names)) or "no arguments"
@@ -99,8 +99,8 @@ def unknown_in(op_type: str, arguments: Iterable[str]) -> tuple[str, ...]:
     """Name what is not known of a constant: its operation, or arguments of it."""
     if op_type == "const":
         known = frozenset({"val"})
-    elif op_type in _DECODERS:
-        forms = _DECODERS[op_type]
+    elif op_type in DECODERS:
+        forms = DECODERS[op_type]
         known = frozenset(name for form in forms for name in (*form.required, *form.optional))
     else:
         return (f"operation {op_type}",)
@@ -312,7 +312,7 @@ _CAST = Decoder(
     _cast_faults,
     lambda arguments: (arguments["source_val"].astype(np.float32),),
 )
-_DECODERS = {
+DECODERS: dict[str, tuple[Decoder, ...]] = {
     "constexpr_affine_dequantize": (
         Decoder(
             {

@@ -280,3 +280,8 @@ def test_classes_are_texts_or_integers() -> None:
         call("classify", classes=["a", "b", "c"], **given)
     with pytest.raises(OpError, match="the class 'a' twice"):
         call("classify", classes=["a", "a"], **given)
+
+
+def test_a_range_that_goes_the_other_way_is_empty() -> None:
+    found = call("range_1d", end=whole(-2)[0], start=whole(0)[0], step=whole(1)[0])
+    assert (found.shape, found.dtype) == ((0,), torch.int32)

@@ -86,8 +86,11 @@ def fill_like(*, ref_tensor: Tensor, value: Tensor | None = None) -> Tensor:
 def range_1d(
     *, end: Tensor, start: Tensor, step: Tensor, max_elements: int = MAX_ELEMENTS
 ) -> Tensor:
-    """Give start, start + step … up to end, which is not reached."""
-    check_room([max(math.ceil((end.item() - start.item()) / step.item()), 0)], max_elements)
+    """Give start, start + step … up to end, which is not reached; none if end is behind start."""
+    count = max(math.ceil((end.item() - start.item()) / step.item()), 0)
+    check_room([count], max_elements)
+    if count == 0:
+        return torch.zeros(0, dtype=end.dtype)
     values = torch.arange(start.item(), end.item(), step.item(), dtype=torch.float64)
     return values.to(end.dtype)
 

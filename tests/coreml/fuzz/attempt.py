@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mobilesdk.coreml import RunLimits, load
 from mobilesdk.coreml.executor import Executable
@@ -27,6 +28,11 @@ LIMITS = RunLimits(elements=1 << 14, operations=500, memory_bytes=1 << 20)
 TIME_LIMIT_S = 20
 MEMORY_BYTES = 2 << 30
 FREE_AXIS = 3
+EXTREMES = {
+    "float32": (np.inf, -1.0, 65504.0, np.nan, -65504.0, 0.0, 6e-8, -np.inf),
+    "int32": (-(2**31), 2**31 - 1, 0, -1),
+    "uint8": (255, 0),
+}
 # Events of the interpreter that reading a package has no reason for.
 FORBIDDEN = ("exec", "compile", "marshal", "os.system", "os.exec", "os.fork", "os.remove",
              "os.rename", "pickle", "socket", "subprocess", "shutil", "urllib")  # fmt: skip
@@ -89,7 +95,7 @@ def write_files(folder: Path, files: Files) -> None:
 
 def attempt(folder: Path, name: str, outcomes: Outcomes, watch: Watch) -> None:
     """Inspect, load and run a package; count how each ended."""
-    for stage in (_inspect, _run):
+    for stage in (_inspect, _run, _run_on_extremes):
         signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT_S)
         try:
             with watch.over(folder):
@@ -117,8 +123,19 @@ def _run(folder: Path) -> None:
     model.predict(arguments(model), states=model.new_states())
 
 
+def _run_on_extremes(folder: Path) -> None:
+    model = load(folder, limits=LIMITS)
+    given = {name: extreme(values) for name, values in arguments(model).items()}
+    model.predict(given, states=model.new_states())
+
+
+def extreme(values: NDArray[Any]) -> NDArray[Any]:
+    """Give the ends of the type and what lies next to zero in turn, in place of values."""
+    return np.resize(np.array(EXTREMES[values.dtype.name], values.dtype), values.shape)
+
+
 def arguments(model: Executable) -> dict[str, Any]:
-    """Give inputs as the program declares them, small ones where axes are free."""
+    """Give inputs of ones as the program declares them, small ones where axes are free."""
     given: dict[str, Any] = {}
     for feature in model.declared_inputs:
         if not isinstance(feature.type, TensorType) or feature.type.shape is None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.coreml.building import Builder
+from tests.coreml.fuzz.compressed import compressed
 from tests.coreml.fuzz.mutate import Files
+from tests.coreml.fuzz.operations import operations
 from tests.coreml.programs import Block, Function, Text, write
 
 HALF, SINGLE, WHOLE, TRUTH = "float16", "float32", "int32", "bool"
@@ -152,37 +153,6 @@ def singles() -> list[Function]:
     ]  # fmt: skip
 
 
-def compressed() -> list[Function]:
-    """Give a function for each way to compress a weight, in the forms of iOS 18."""
-    arrays: dict[str, tuple[np.ndarray, str]] = {
-        "data": (np.ones((4, 8)), "int4"),
-        "scale": (np.ones((4, 2)), HALF),
-        "offset": (np.ones((4, 2)), "int4"),
-        "indices": (np.ones((4, 8)), "uint2"),
-        "lut": (np.ones((1, 1, 4, 1)), HALF),
-        "nonzero_data": (np.ones(32), HALF),
-        "mask": (np.ones((4, 8)), "uint1"),
-    }
-    made = []
-    for op, parameters in (
-        ("constexpr_blockwise_shift_scale", ("data", "scale", "offset")),
-        ("constexpr_lut_to_dense", ("indices", "lut")),
-        ("constexpr_sparse_to_dense", ("nonzero_data", "mask")),
-    ):
-        function = Function({"x": (HALF, (1, 8))}, ("y",))
-        weights = function.weights
-        given = {
-            name: Builder.reference(
-                weights.add(*arrays[name]), arrays[name][1], arrays[name][0].shape
-            )
-            for name in parameters
-        }
-        function.body.op(op, {"w": (HALF, (4, 8))}, **given)
-        function.body.op("linear", {"y": (HALF, (1, 4))}, x="x", weight="w")
-        made.append(function)
-    return made
-
-
 def all_seeds(folder: Path) -> list[Files]:
     """Write the sound packages into a folder and give their files."""
     functions = [
@@ -194,6 +164,7 @@ def all_seeds(folder: Path) -> list[Files]:
         *several(),
         *singles(),
         *compressed(),
+        *operations(),
     ]
     paths = [write(folder / f"function{i}", made) for i, made in enumerate(functions)]
     paths.append(write(folder / "two", network(), other=state()))
