@@ -66,9 +66,12 @@ def living_family(worker: int) -> set[int]:
         if current in found:
             continue
         found.add(current)
-        for children_file in Path(f"/proc/{current}/task").glob("*/children"):
+        threads: list[Path] = []
+        with suppress(OSError):  # the process has ended
+            threads = list(Path(f"/proc/{current}/task").iterdir())
+        for thread in threads:
             with suppress(OSError):  # the thread has ended
-                pending.extend(map(int, children_file.read_text().split()))
+                pending.extend(map(int, (thread / "children").read_text().split()))
     return found
 
 

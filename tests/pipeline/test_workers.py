@@ -480,6 +480,21 @@ def test_a_family_is_a_session_and_its_children():
     assert family(2**22 + 1) == set()
 
 
+def test_what_ends_while_a_family_is_looked_at_is_left_out(monkeypatch):
+    gone = 2**22 + 1
+    assert processes.living_family(gone) == {gone}
+    assert processes.resident_bytes({gone}) == 0
+    read_text = Path.read_text
+
+    def end(path, **options):
+        if path.name == "children":
+            raise ProcessLookupError(errno.ESRCH, "No such process")
+        return read_text(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", end)
+    assert processes.living_family(os.getpid()) == {os.getpid()}
+
+
 def test_a_file_of_the_working_folder_does_not_shadow_a_module(run, tmp_path, monkeypatch):
     (tmp_path / "safetensors.py").write_text("raise ImportError('shadowed')")
     monkeypatch.chdir(tmp_path)
