@@ -44,8 +44,7 @@ def load(
         function: Its name; the default function of the model if not given.
         precision: ``declared``: results rounded once to their declared types, sums in float32;
             ``float32``: float16 declarations ignored, to tell conversion from rounding;
-            ``float16_accumulation``: sums of products rounded to float16 on the way, but those of
-            the operations in `Executable.float32_sums`.
+            ``float16_accumulation``: sums of products rounded to float16 on the way.
         accumulation: Products between two roundings; only with ``float16_accumulation``.
         limits: What a run may take; those of `RunLimits` if not given.
         low_memory: Whether memory goes back to the system as soon as it is free, at some cost in

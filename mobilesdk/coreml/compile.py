@@ -13,7 +13,7 @@ from mobilesdk.coreml.interpret import Argument, Check, CompiledBlock, Observer,
 from mobilesdk.coreml.literals import Literals
 from mobilesdk.coreml.live_memory import LiveMemory
 from mobilesdk.coreml.ops.arguments import AS_IS, MAY_BE_LARGE
-from mobilesdk.coreml.ops.registry import BLOCK_SIZE, LIMIT, RESULTS, Op, find, find_blocked
+from mobilesdk.coreml.ops.registry import BLOCK_SIZE, LIMIT, RESULTS, Op, find
 from mobilesdk.coreml.precision import Precision
 from mobilesdk.coreml.program import Block, Function, NamedType, Operation, TensorType, Value
 from mobilesdk.coreml.results import Unchecked, ValueCheck, check_declared
@@ -128,8 +128,6 @@ class _Compiler:
 
     def _meaning(self, operation: Operation) -> Op:
         meaning = find(operation.type, self._ios)
-        if self._precision.block_size is not None:
-            meaning = find_blocked(operation.type) or meaning
         if meaning is None:
             raise ArtifactInvalid(f"{operation.type} {operation.name} has no meaning here.")
         return meaning

@@ -24,8 +24,8 @@ from mobilesdk.coreml.non_finite import NonFinite
 from mobilesdk.coreml.ops.registry import TooLarge
 from mobilesdk.coreml.ops.state import restored_on_failure
 from mobilesdk.coreml.package import Package
-from mobilesdk.coreml.precision import SUM_IN_FLOAT32, Precision, hand_out
-from mobilesdk.coreml.program import Block, NamedType, Operation, TensorType, ValueType
+from mobilesdk.coreml.precision import Precision, hand_out
+from mobilesdk.coreml.program import NamedType, Operation, TensorType, ValueType
 from mobilesdk.coreml.run_limits import RunLimits
 from mobilesdk.coreml.scan import ios_version, scan
 from mobilesdk.coreml.type_check import check_types
@@ -52,8 +52,6 @@ class Executable:
         input_names: Names of the inputs that are no states, in the order of the program.
         output_names: Names of the outputs, in the order of the program.
         unverifiable: Why its results cannot be known, one clause each; empty if they can.
-        float32_sums: Types of its operations that sum products in float32 in the precision
-            ``float16_accumulation`` too; empty in the other ones.
         non_finite: What is not finite: the constants used so far that are stored so, then the
             operations of the last run that made non-finite values of finite ones, or NaN of
             infinite ones.
@@ -82,7 +80,6 @@ class Executable:
         body = model.program.functions[self.function]
         _check_agreement(contradictions(model, self.function))
         self.unverifiable = scan(body)
-        self.float32_sums = () if precision.block_size is None else _float32_sums(body.block)
         ios = ios_version(body)
         check_types(body, ios)
         self._given = Inputs(body.inputs, interface.inputs, precision, limits)
@@ -230,10 +227,6 @@ class Executable:
                 raise _TraceFailed from error
 
         return observe
-
-
-def _float32_sums(block: Block) -> tuple[str, ...]:
-    return tuple(sorted(SUM_IN_FLOAT32 & {operation.type for operation in block.walk()}))
 
 
 def _check_agreement(found: tuple[str, ...]) -> None:

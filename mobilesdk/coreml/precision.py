@@ -22,9 +22,6 @@ from mobilesdk.errors import UsageError
 
 Mode = Literal["declared", "float32", "float16_accumulation"]
 
-SUM_IN_FLOAT32 = frozenset({"conv_transpose", "einsum", "gru", "lstm", "rnn"})
-"""Operations that sum products and have no form that rounds partial sums."""
-
 _CARRIERS = {
     ElementType.BOOL: torch.bool,
     ElementType.FLOAT16: torch.float32,
@@ -52,7 +49,7 @@ class Precision:
         mode: ``declared``: every result is rounded once to its declared type, sums are float32.
             ``float32``: results that are declared float16 are not rounded.
             ``float16_accumulation``: as declared, and sums of products are rounded to float16
-            after every ``block_size`` products, but those of `SUM_IN_FLOAT32`.
+            after every ``block_size`` products.
         block_size: 1 or more; only in ``float16_accumulation``.
     """
 

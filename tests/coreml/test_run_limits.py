@@ -156,8 +156,8 @@ def test_limits_are_counts(limit: str) -> None:
         RunLimits(**{limit: 0})
 
 
-def test_more_is_taken_off_than_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactInvalid, match="pad y: paddings that leave the sizes"):
+def test_a_padding_takes_nothing_off(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match=r"its argument pad is \[0, -9\], not two counts"):
         run(tmp_path, "pad", (SINGLE, IMAGE), FREE, x="x", pad=ints(0, -9), mode=Text("constant"))
 
 

@@ -11,8 +11,6 @@ import torch
 
 from mobilesdk.coreml import RunLimits, load
 from mobilesdk.coreml.executor import Executable
-from mobilesdk.coreml.ops.registry import find_blocked
-from mobilesdk.coreml.precision import SUM_IN_FLOAT32
 from mobilesdk.coreml.program import NamedType, TensorType
 from mobilesdk.errors import FileRejected, UsageError
 from tests.coreml.programs import Function, Typed, write
@@ -125,20 +123,3 @@ def test_names_of_inputs_that_are_no_texts_are_refused(tmp_path: Path) -> None:
     model = with_state(tmp_path)
     with pytest.raises(UsageError, match=r"missing \['x'\], unknown \['z', 1\]"):
         model.predict({1: X, "z": X}, states=model.new_states())  # type: ignore[dict-item]
-
-
-def test_sums_that_stay_float32_are_named(tmp_path: Path) -> None:
-    shape = ("float16", (2, 2))
-    made = Function({"x": shape}, ("z",))
-    made.body.op("matmul", {"y": shape}, x="x", y="x")
-    made.body.op(
-        "conv_transpose",
-        {"z": ("float16", (1, 1, 2))},
-        x=np.ones((1, 1, 2), np.float16),
-        weight=np.ones((1, 1, 1), np.float16),
-    )
-    path = write(tmp_path / "m", made)
-    model = load(path, precision="float16_accumulation", accumulation=16)
-    assert model.float32_sums == ("conv_transpose",)
-    assert load(path).float32_sums == ()
-    assert [name for name in SUM_IN_FLOAT32 if find_blocked(name)] == []

@@ -15,6 +15,7 @@ from mobilesdk.coreml.ops.padding import (
     paddings,
     reversed_flat,
 )
+from mobilesdk.coreml.ops.products import convolution
 from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_room
 
@@ -38,6 +39,7 @@ def conv(
     dilations: Ints | None = None,
     groups: int = 1,
     results: Results = (),
+    products_per_sum: int | None = None,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Convolve x [n, C_in, *sizes] with weight [C_out, C_in / groups, *kernel]."""
@@ -50,6 +52,11 @@ def conv(
     windows = check_sizes(results, x.shape[2:], around, reaches, strides)
     check_room((x.shape[0], weight.shape[0], *windows), max_elements)
     check_room(padded_shape(x, around), max_elements)
+    if products_per_sum is not None:
+        check_room((x.shape[0], *x.shape[1:2], *windows, *kernel), max_elements)
+        padded = functional.pad(x, reversed_flat(around))
+        summed = convolution(padded, weight, strides, dilations, groups, products_per_sum)
+        return summed if bias is None else summed + bias.reshape(-1, *[1] * axes)
     before = [pair[0] for pair in around]
     if any(pair[0] != pair[1] for pair in around):
         x, before = functional.pad(x, reversed_flat(around)), [0] * axes
@@ -68,6 +75,7 @@ def conv_transpose(
     strides: Ints | None = None,
     dilations: Ints | None = None,
     groups: int = 1,
+    products_per_sum: int | None = None,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Convolve transposed: x [n, C_in, *sizes], weight [C_in, C_out / groups, *kernel].
@@ -86,7 +94,14 @@ def conv_transpose(
         for size, stride, reach in zip(x.shape[2:], strides, reaches, strict=True)
     ]
     check_room((x.shape[0], weight.shape[1] * groups, *sizes), max_elements)
-    full = for_axes(_TRANSPOSED, axes)(x, weight, None, strides, 0, 0, groups, dilations)
+    if products_per_sum is None:
+        full = for_axes(_TRANSPOSED, axes)(x, weight, None, strides, 0, 0, groups, dilations)
+    else:
+        check_room((x.shape[0], x.shape[1], *sizes, *weight.shape[2:]), max_elements)
+        spread = _spread(x, strides, reaches)
+        flipped = _transposed(weight, groups)
+        ones = (1,) * axes
+        full = convolution(spread, flipped, ones, dilations, groups, products_per_sum)
     cut = _cut(x, full, strides, pad_type, pad, output_shape)
     short = [
         max(start + size - have, 0) for (start, size), have in zip(cut, full.shape[2:], strict=True)
@@ -104,6 +119,21 @@ def _spatial_axes(x: Tensor, weight: Tensor) -> int:
         raise OpError(f"x of {list(x.shape)} with a weight of {list(weight.shape)}")
     axes: int = x.dim() - 2
     return axes
+
+
+def _spread(x: Tensor, strides: Ints, reaches: list[int]) -> Tensor:
+    """Put zeros between the elements and around them, for a convolution of stride 1."""
+    sizes = [(size - 1) * stride + 1 for size, stride in zip(x.shape[2:], strides, strict=True)]
+    spread = x.new_zeros(*x.shape[:2], *sizes)
+    places = (slice(None), slice(None), *(slice(None, None, stride) for stride in strides))
+    spread[places] = x
+    return functional.pad(spread, reversed_flat([(reach - 1, reach - 1) for reach in reaches]))
+
+
+def _transposed(weight: Tensor, groups: int) -> Tensor:
+    """Turn [C_in, C_out / groups, *kernel] to [C_out, C_in / groups, *kernel], kernels reversed."""
+    turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    return turned.flip(tuple(range(2, weight.dim())))
 
 
 def _cut(

@@ -52,6 +52,15 @@ _EXACT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def _register(name: str, compute: Callable[[Tensor, Tensor], Tensor], kind: Kind) -> None:
     @op(name, kind=kind)
     def function(*, x: Tensor, y: Tensor, max_elements: int = MAX_ELEMENTS) -> Tensor:
+        """Compute the operation of tensors of one kind, floats or integers, broadcast.
+
+        Comparisons give booleans, all others the kind of x.
+
+        Raises:
+            TooLarge: The result has more elements than the limit.
+            OpError: An integer is beyond 64 bits.
+            ZeroDivisionError: An integer is divided by 0.
+        """
         check_broadcast(max_elements, x, y)
         return compute(x, y)
 

@@ -49,6 +49,11 @@ _CAST_NAMES = {
 def _register(name: str, compute: Callable[[Tensor], Tensor], kind: Kind) -> None:
     @op(name, kind=kind)
     def function(*, x: Tensor) -> Tensor:
+        """Compute the operation of each element; the shape is that of x.
+
+        Raises:
+            OpError: An integer is beyond 64 bits.
+        """
         return compute(x)
 
 

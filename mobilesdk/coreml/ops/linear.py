@@ -6,9 +6,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from mobilesdk.coreml.ops import products
 from mobilesdk.coreml.ops.arguments import Results, Tensors
+from mobilesdk.coreml.ops.products import linear_product, product
 from mobilesdk.coreml.ops.registry import OpError, op
 from mobilesdk.coreml.ops.room import MAX_ELEMENTS, check_product, check_room
 from mobilesdk.coreml.precision import carrier
@@ -20,6 +21,7 @@ def linear(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
+    products_per_sum: int | None = None,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give x times the transpose of weight [out, in], plus bias [out], in the type of x."""
@@ -30,7 +32,7 @@ def linear(
     if weight.dtype is not x.dtype:
         weight = _converted(weight, x.dtype)
         bias = None if bias is None else _converted(bias, x.dtype)
-    return functional.linear(x, weight, bias)
+    return linear_product(x, weight, bias, products_per_sum)
 
 
 @op("matmul")
@@ -41,6 +43,7 @@ def matmul(
     transpose_x: bool = False,
     transpose_y: bool = False,
     results: Results,
+    products_per_sum: int | None = None,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Multiply matrices in the last two axes, the others broadcast; vectors are not transposed.
@@ -53,14 +56,20 @@ def matmul(
     if left.dtype is not right.dtype:
         dtype = carrier(results[0].element)
         left, right = _converted(left, dtype), _converted(right, dtype)
-    return torch.matmul(left, right)
+    return product(left, right, products_per_sum)
 
 
 @op("einsum")
-def einsum(*, values: Tensors, equation: str, max_elements: int = MAX_ELEMENTS) -> Tensor:
+def einsum(
+    *,
+    values: Tensors,
+    equation: str,
+    products_per_sum: int | None = None,
+    max_elements: int = MAX_ELEMENTS,
+) -> Tensor:
     """Sum products as the equation says."""
     _check_einsum(values, equation, max_elements)
-    return torch.einsum(equation, *values)
+    return products.einsum(equation.replace(" ", ""), values, products_per_sum)
 
 
 @op("scaled_dot_product_attention", since=18)
@@ -70,17 +79,18 @@ def scaled_dot_product_attention(
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None = None,
+    products_per_sum: int | None = None,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
     """Give softmax(query key^T / sqrt(width) + mask) value; a boolean mask tells what is kept."""
     check_product(query, key.mT, max_elements)
-    scores = torch.matmul(query, key.mT) / math.sqrt(query.shape[-1])
+    scores = product(query, key.mT, products_per_sum) / math.sqrt(query.shape[-1])
     if attn_mask is not None and attn_mask.dtype is torch.bool:
         scores = scores.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
         scores = scores + attn_mask
     check_product(scores, value, max_elements)
-    return torch.matmul(torch.softmax(scores, -1), value)
+    return product(torch.softmax(scores, -1), value, products_per_sum)
 
 
 def _check_einsum(values: Tensors, equation: str, max_elements: int) -> None:

@@ -56,6 +56,11 @@ _EXACT: dict[str, Reduce] = {"reduce_max": torch.amax, "reduce_min": torch.amin}
 def _register(name: str, compute: Reduce, kind: Kind) -> None:
     @op(name, kind=kind)
     def function(*, x: Tensor, axes: Ints | None = None, keep_dims: bool = False) -> Tensor:
+        """Reduce x along axes, all by default, which are left out or kept with size 1.
+
+        Raises:
+            OpError: There is no such axis, or an integer is beyond 64 bits.
+        """
         over = list(range(x.dim())) if axes is None else axes_of(axes, x.dim())
         return compute(x, over, keep_dims)
 
@@ -70,7 +75,11 @@ for _name, _compute in _EXACT.items():
 def reduce_argmax(
     *, x: Tensor, axis: int = -1, keep_dims: bool = False, output_dtype: str = "int32"
 ) -> Tensor:
-    """Give the index of the largest element along an axis, the first of equal ones."""
+    """Give the index of the largest element along an axis, the first of equal ones.
+
+    Raises:
+        OpError: There is no such axis.
+    """
     del output_dtype  # the declared type of the result says the same
     return torch.argmax(x, axis_of(axis, x.dim()), keep_dims)
 
@@ -79,6 +88,10 @@ def reduce_argmax(
 def reduce_argmin(
     *, x: Tensor, axis: int = -1, keep_dims: bool = False, output_dtype: str = "int32"
 ) -> Tensor:
-    """Give the index of the smallest element along an axis, the first of equal ones."""
+    """Give the index of the smallest element along an axis, the first of equal ones.
+
+    Raises:
+        OpError: There is no such axis.
+    """
     del output_dtype
     return torch.argmin(x, axis_of(axis, x.dim()), keep_dims)

@@ -63,7 +63,6 @@ class Op:
 @dataclass
 class _Table:
     ops: dict[str, list[Op]] = field(default_factory=dict)
-    blocked: dict[str, Op] = field(default_factory=dict)
 
 
 _TABLE = _Table()
@@ -86,27 +85,9 @@ def op(
     return register
 
 
-def accumulation(name: str) -> Callable[[Function], Function]:
-    """Register a function that computes an operation with rounded partial sums.
-
-    It has the parameters of the operation, and ``products_per_sum``.
-    """
-
-    def register(function: Function) -> Function:
-        _TABLE.blocked[name] = _describe(name, function, "float", _FIRST_IOS)
-        return function
-
-    return register
-
-
 def find(name: str, ios: int) -> Op | None:
     """Give the meaning of an operation in the operation set of an iOS version, if it is known."""
     return next((meaning for meaning in _table().ops.get(name, ()) if meaning.since <= ios), None)
-
-
-def find_blocked(name: str) -> Op | None:
-    """Give the form of an operation that rounds partial sums; None if it sums no products."""
-    return _table().blocked.get(name)
 
 
 def known_ops() -> tuple[str, ...]:

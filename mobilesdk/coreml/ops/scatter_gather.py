@@ -2,6 +2,9 @@
 
 Up to iOS 16 negative indices count from the end of their axis. From iOS 17 on they lie outside it,
 and what is outside is undefined unless ``validate_indices`` makes it an error: it is one here.
+
+Results have the type of x. Operations raise `OpError` for an axis that x lacks and for an index
+outside of its axis, and `TooLarge` for a result of more elements than the limit.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ def gather(
     batch_dims: int = 0,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
-    """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
+    """Take slices of x along an axis; the first ``batch_dims`` axes of both go together.
+
+    Indices [*I] of x [*A, size, *B] give [*A, *I, *B].
+    """
     return _gathered(x, indices, axis, batch_dims, positive, max_elements)
 
 
@@ -42,14 +48,20 @@ def gather_checked(
     validate_indices: bool = False,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
-    """Take slices of x along an axis; the first ``batch_dims`` axes of both go together."""
+    """Take slices of x along an axis; the first ``batch_dims`` axes of both go together.
+
+    Indices [*I] of x [*A, size, *B] give [*A, *I, *B].
+    """
     del validate_indices
     return _gathered(x, indices, axis, batch_dims, inside, max_elements)
 
 
 @op("gather_along_axis", kind="move")
 def gather_along_axis(*, x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
-    """Take an element of x for each index, whose other coordinates are those of the index."""
+    """Take an element of x for each index, whose other coordinates are those of the index.
+
+    Indices have the rank of x; the result has their shape.
+    """
     axis = axis_of(axis, x.dim())
     return torch.gather(x, axis, positive(indices, x.shape[axis]))
 
@@ -58,7 +70,10 @@ def gather_along_axis(*, x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
 def gather_along_axis_checked(
     *, x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False
 ) -> Tensor:
-    """Take an element of x for each index, whose other coordinates are those of the index."""
+    """Take an element of x for each index, whose other coordinates are those of the index.
+
+    Indices have the rank of x; the result has their shape.
+    """
     del validate_indices
     axis = axis_of(axis, x.dim())
     return torch.gather(x, axis, inside(indices, x.shape[axis]))
@@ -68,7 +83,10 @@ def gather_along_axis_checked(
 def gather_nd(
     *, x: Tensor, indices: Tensor, batch_dims: int = 0, max_elements: int = MAX_ELEMENTS
 ) -> Tensor:
-    """Take the slices of x whose first coordinates are in the last axis of indices."""
+    """Take the slices of x whose first coordinates are in the last axis of indices.
+
+    Indices [*I, count] of x [*A, *B], A of so many axes, give [*I, *B].
+    """
     return _gathered_nd(x, indices, batch_dims, positive, max_elements)
 
 
@@ -81,7 +99,10 @@ def gather_nd_checked(
     validate_indices: bool = False,
     max_elements: int = MAX_ELEMENTS,
 ) -> Tensor:
-    """Take the slices of x whose first coordinates are in the last axis of indices."""
+    """Take the slices of x whose first coordinates are in the last axis of indices.
+
+    Indices [*I, count] of x [*A, *B], A of so many axes, give [*I, *B].
+    """
     del validate_indices
     return _gathered_nd(x, indices, batch_dims, inside, max_elements)
 

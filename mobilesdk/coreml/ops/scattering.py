@@ -1,5 +1,8 @@
 """Writing at indices; for negative and invalid ones see the gathering operations.
 
+Each gives a new tensor of the shape and type of the data. They raise `OpError` for an axis that the
+data lack, an index outside of its axis, updates of another shape than what is written, and a mode
+that is not known. Sums and products of integers wrap; quotients are held to the type.
 Of several updates of one element, all count; with the mode ``update``, the last one.
 """
 
@@ -25,7 +28,10 @@ Write = Callable[[Tensor, Tensor, Tensor], Tensor]
 def scatter(
     *, data: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, mode: str = "add"
 ) -> Tensor:
-    """Update the slices of data along an axis that indices name."""
+    """Update the slices of data along an axis that indices name.
+
+    Indices [*I] of data [*A, size, *B], with updates [*A, *I, *B].
+    """
     return _scatter(data, indices, updates, axis, mode, positive)
 
 
@@ -39,7 +45,10 @@ def scatter_checked(
     mode: str = "add",
     validate_indices: bool = False,
 ) -> Tensor:
-    """Update the slices of data along an axis that indices name."""
+    """Update the slices of data along an axis that indices name.
+
+    Indices [*I] of data [*A, size, *B], with updates [*A, *I, *B].
+    """
     del validate_indices
     return _scatter(data, indices, updates, axis, mode, inside)
 
@@ -48,7 +57,10 @@ def scatter_checked(
 def scatter_along_axis(
     *, data: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, mode: str = "add"
 ) -> Tensor:
-    """Update an element for each index, whose other coordinates are those of the index."""
+    """Update an element for each index, whose other coordinates are those of the index.
+
+    Indices and updates have one shape, of the rank of the data.
+    """
     return _scatter_along_axis(data, indices, updates, axis, mode, positive)
 
 
@@ -62,14 +74,20 @@ def scatter_along_axis_checked(
     mode: str = "add",
     validate_indices: bool = False,
 ) -> Tensor:
-    """Update an element for each index, whose other coordinates are those of the index."""
+    """Update an element for each index, whose other coordinates are those of the index.
+
+    Indices and updates have one shape, of the rank of the data.
+    """
     del validate_indices
     return _scatter_along_axis(data, indices, updates, axis, mode, inside)
 
 
 @op("scatter_nd")
 def scatter_nd(*, data: Tensor, indices: Tensor, updates: Tensor, mode: str = "add") -> Tensor:
-    """Update the slices of data whose first coordinates are in the last axis of indices."""
+    """Update the slices of data whose first coordinates are in the last axis of indices.
+
+    Indices [*I, count] of data [*A, *B], A of so many axes, with updates [*I, *B].
+    """
     return _scatter_nd(data, indices, updates, mode, positive)
 
 
@@ -82,7 +100,10 @@ def scatter_nd_checked(
     mode: str = "add",
     validate_indices: bool = False,
 ) -> Tensor:
-    """Update the slices of data whose first coordinates are in the last axis of indices."""
+    """Update the slices of data whose first coordinates are in the last axis of indices.
+
+    Indices [*I, count] of data [*A, *B], A of so many axes, with updates [*I, *B].
+    """
     del validate_indices
     return _scatter_nd(data, indices, updates, mode, inside)
 

@@ -21,7 +21,11 @@ def slice_by_index(
     end_mask: Bools | None = None,
     squeeze_mask: Bools | None = None,
 ) -> Tensor:
-    """Slice each axis as Python does; masked bounds are open; squeezed axes take one element."""
+    """Slice each axis as Python does; masked bounds are open; squeezed axes take one element.
+
+    Raises:
+        OpError: An argument has not a value for each axis, or a squeezed index is outside.
+    """
     slices = index_ranges(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
     for axis, part in enumerate(slices):
         if part.step < 0:
@@ -45,7 +49,11 @@ def slice_update(
     end_mask: Bools | None = None,
     squeeze_mask: Bools | None = None,
 ) -> Tensor:
-    """Replace what `slice_by_index` would take."""
+    """Replace what `slice_by_index` would take; the result has the shape of x.
+
+    Raises:
+        OpError: As there.
+    """
     ranges = index_ranges(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
     for axis, flag in enumerate(squeeze_mask or ()):
         if flag:
@@ -56,7 +64,11 @@ def slice_update(
 
 @op("slice_by_size", kind="move")
 def slice_by_size(*, x: Tensor, begin: Ints, size: Ints) -> Tensor:
-    """Take ``size`` elements from ``begin`` on along each axis; -1 takes all that follow."""
+    """Take ``size`` elements from ``begin`` on along each axis; -1 takes all that follow.
+
+    Raises:
+        OpError: An argument has not a value for each axis.
+    """
     check_lengths(x.dim(), "axes", begin=begin, size=size)
     for axis, (start, count) in enumerate(zip(begin, size, strict=True)):
         start = start + x.shape[axis] if start < 0 else start
