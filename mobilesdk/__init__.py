@@ -26,12 +26,14 @@ if TYPE_CHECKING:
         ModelSpec,
         TokenInput,
     )
+    from mobilesdk.core.dimension import Dimension
 
 __version__ = "0.1.0"
 __all__ = [
     "ArrayInput",
     "AudioInput",
     "BoxLayout",
+    "Dimension",
     "ImageInput",
     "MaskLayout",
     "ModelSpec",

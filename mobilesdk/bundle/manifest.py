@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from mobilesdk.core.contract import Contract, DType
+from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.core.gate import Gate, Verification
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.core.structure import Cost
@@ -90,11 +91,14 @@ class Port(Tolerant):
         name: In the artifact.
         shape: In the artifact; ``-1`` stands for a free dimension.
         dtype: In the artifact; a quantized file may take integers where the contract says floats.
+        flexibility: The shapes that the file allows, if there are several. ExecuTorch keeps only
+            the largest sizes; the dimensions of the contract have all of them.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: DType
+    flexibility: Flexibility | None = None
 
 
 class Structure(Tolerant):

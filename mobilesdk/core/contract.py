@@ -6,12 +6,13 @@ the preprocessing cannot differ between them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.core.frozen import Frozen
 
 DType = Literal["float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
@@ -85,7 +86,10 @@ InputKind = Annotated[
 
 
 class InputSpec(Frozen):
-    """One input: its name, static shape with the batch axis first, dtype, and preparation."""
+    """One input: its name, shape with the batch axis first, dtype, and preparation.
+
+    The shape is that of the example, whatever others the dimensions of the contract allow.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -137,6 +141,7 @@ class OutputSpec(Frozen):
     Attributes:
         layout: How its numbers lie, for boxes and masks; of a kind that has a layout, and lacks
             it, only figures that need none are given.
+        varying: Axes whose size follows from the dimensions of the contract; read from the model.
     """
 
     name: str
@@ -144,6 +149,14 @@ class OutputSpec(Frozen):
     dtype: DType
     kind: OutputKind = "other"
     layout: OutputLayout | None = None
+    varying: tuple[int, ...] = ()
+
+    def allows(self, shape: Sequence[int]) -> bool:
+        """Tell whether it may have a shape: its own, but for the axes that vary."""
+        return len(shape) == len(self.shape) and all(
+            size == own or axis in self.varying
+            for axis, (size, own) in enumerate(zip(shape, self.shape, strict=True))
+        )
 
 
 class StateSpec(Frozen):
@@ -162,6 +175,8 @@ class StateSpec(Frozen):
 class Contract(Frozen):
     """What a model takes and gives, in the order of its arguments and results.
 
+    With dimensions, inputs have other shapes than that of the example too, and outputs follow.
+
     With states, one run is one step of a sequence. A sample is a sequence: each of its arrays has
     an axis of steps before those of the input, and states are zeros before the first step.
     """
@@ -169,6 +184,7 @@ class Contract(Frozen):
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
     states: tuple[StateSpec, ...] = ()
+    dimensions: tuple[Dimension, ...] = ()
     labels: tuple[str, ...] | None = None
     family: Literal["vision", "transformer", "other"] | None = None
 
@@ -201,6 +217,7 @@ class ModelSpec:
             takes the names from ``forward`` and prepares nothing.
         outputs: Kind of each output by name, in the order of the leaves of what ``forward`` gives;
             of boxes and masks, their layout.
+        dimensions: Sizes of the inputs that an app may choose with each call.
         labels: Names of the classes, if the model classifies.
         family: Which profile of a target applies; seen from the ops when ``None``.
     """
@@ -211,5 +228,6 @@ class ModelSpec:
         default_factory=dict
     )
     outputs: Mapping[str, OutputKind | BoxLayout | MaskLayout] = field(default_factory=dict)
+    dimensions: tuple[Dimension, ...] = ()
     labels: tuple[str, ...] | None = None
     family: Literal["vision", "transformer", "other"] | None = None

@@ -12,7 +12,8 @@ class Flexibility(Frozen):
 
     Attributes:
         shapes: The shapes; empty if there are ranges.
-        ranges: Lowest and highest size of each axis; None where there is no highest.
+        ranges: Lowest and highest size of each axis; None where there is no highest, and 0 where
+            the format keeps no lowest.
     """
 
     shapes: tuple[tuple[int, ...], ...] = ()
@@ -35,6 +36,24 @@ class Flexibility(Frozen):
             for size, (low, high) in zip(shape, self.ranges, strict=True)
         )
 
+    def declares(self, wanted: Flexibility) -> bool:
+        """Tell whether a file that says this allows just the shapes of a contract.
+
+        A format that keeps no lowest sizes keeps no lists of sizes either: of it only the highest
+        ones are compared.
+        """
+        keeps_highest_only = any(low == 0 for low, _ in self.ranges)
+        if keeps_highest_only:
+            return [high for _, high in self.ranges] == list(wanted.highest)
+        return set(self.shapes) == set(wanted.shapes) and self.ranges == wanted.ranges
+
+    @property
+    def highest(self) -> tuple[int | None, ...]:
+        """The largest size of each axis; None where there is none."""
+        if self.ranges:
+            return tuple(high for _, high in self.ranges)
+        return tuple(max(sizes) for sizes in zip(*self.shapes, strict=True))
+
     def with_channels(self, count: int) -> Flexibility:
         """Give what an array of pixels may have: the sizes of an image, and its channels last."""
         return Flexibility(
@@ -46,7 +65,7 @@ class Flexibility(Frozen):
         if self.shapes:
             return " or ".join(str(list(shape)) for shape in self.shapes)
         axes = (
-            str(low) if low == high else f"{low}…{'' if high is None else high}"
+            str(low) if low == high else f"{low or ''}…{'' if high is None else high}"
             for low, high in self.ranges
         )
         return f"[{', '.join(axes)}]"

@@ -17,6 +17,7 @@ class Gate(Frozen):
     Attributes:
         name: Of the limit, as in the profile, e.g. ``min_sqnr_db``.
         output: That it is about; empty for the artifact as a whole.
+        at: Sizes of the dimensions that it is about (``length=16``); empty for the evaluation set.
         metric: Name of the project's metric that it is about; empty for a limit of a budget.
         value: What was measured; ``None`` without a measurement.
         limit: What it is compared with.
@@ -30,6 +31,7 @@ class Gate(Frozen):
 
     name: str
     output: str = ""
+    at: str = ""
     metric: str = ""
     value: Figure | None
     limit: Figure
@@ -41,8 +43,9 @@ class Gate(Frozen):
 
     @property
     def title(self) -> str:
-        """Its name, with the output that it is about."""
-        return f"{self.name} of {self.output}" if self.output else self.name
+        """Its name, with the output and the sizes that it is about."""
+        of = f" of {self.output}" if self.output else ""
+        return f"{self.name}{of}" + (f" at {self.at}" if self.at else "")
 
     @property
     def figures(self) -> str:

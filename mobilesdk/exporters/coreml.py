@@ -19,8 +19,8 @@ Limits:
     iOS 18. Activations are float16, float32, or static 8-bit integers without zero points (iOS 17);
     what Core ML has no integers for stays float, and the ledger says so. Inputs and outputs are
     float32, float16 and 32-bit integers; 64-bit integers become 32-bit ones. States are float16 and
-    need iOS 18. Shapes are static. The package does not store ``compute_units``: an app sets them
-    when it loads the model.
+    need iOS 18. Dimensions are ranges, or lists of shapes, which several inputs take from iOS 18
+    on. The package does not store ``compute_units``: an app sets them when it loads the model.
 
 References:
     https://apple.github.io/coremltools/docs-guides/source/opt-overview.html
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 plugin_api = 1
 
 _FIRST_STATES = 18
+_FIRST_LISTS = 18  # of shapes, for more than one input
 _STORABLE_DTYPES = ("float32", "float16", "int32", "int64")
 _FLOAT_REASON = "plain weights are stored in the type that their op computes in"
 _CAST = "converts between float32 and float16"
@@ -72,6 +73,7 @@ class CoreMLOptions(ExportOptions):
 
     takes_fallback: ClassVar[bool] = False
     takes_states: ClassVar[bool] = True
+    refuses_dimensions: ClassVar[str] = ""
     deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS18"
     compute_precision: Literal["float16", "float32"] = "float16"
     compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
@@ -267,7 +269,7 @@ def _is_plain_half(scheme: WeightScheme) -> bool:
 
 
 def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
-    reasons = _refuse_states(options, contract)
+    reasons = _refuse_states(options, contract) + _refuse_dimensions(options, contract)
     specs: tuple[InputSpec | OutputSpec, ...] = (*contract.inputs, *contract.outputs)
     for spec in specs:
         if spec.dtype not in _STORABLE_DTYPES:
@@ -275,6 +277,25 @@ def _refuse_contract(options: CoreMLOptions, contract: Contract) -> list[str]:
         elif spec.dtype == "float16" and options.ios < 16:
             reasons.append(f"Core ML: {spec.name!r} is float16, which needs iOS16 or later.")
     return reasons
+
+
+def _refuse_dimensions(options: CoreMLOptions, contract: Contract) -> list[str]:
+    listed = [each for each in contract.dimensions if each.sizes]
+    if not listed:
+        return []
+    if len(listed) < len(contract.dimensions):
+        return [
+            "Core ML: an input has listed shapes or ranges, and the model has dimensions of "
+            "both kinds; give all of them ranges, or all of them sizes."
+        ]
+    names = {name for each in listed for name, axes in each.axes.items() if axes}
+    if len(names) > 1 and options.ios < _FIRST_LISTS:
+        return [
+            f"Core ML: {len(names)} inputs ({', '.join(sorted(names))}) with listed shapes need "
+            f"iOS{_FIRST_LISTS} or later (deployment_target = {options.deployment_target!r}); "
+            "a range has no such limit."
+        ]
+    return []
 
 
 def _refuse_states(options: CoreMLOptions, contract: Contract) -> list[str]:

@@ -68,6 +68,7 @@ class ExecuTorchOptions(ExportOptions):
     """
 
     takes_states: ClassVar[bool] = True
+    refuses_dimensions: ClassVar[str] = ""
     backend: Literal["xnnpack", "portable", "coreml"] = "xnnpack"
     deployment_target: Literal["iOS15", "iOS16", "iOS17", "iOS18"] = "iOS16"
     compute_precision: Literal["float16", "float32"] = "float16"
@@ -101,6 +102,8 @@ class ExecuTorchExporter:
         reasons = refusals(options.backend, options.compute_precision, request, summary)
         if options.backend == "coreml" and summary.contract.states:
             reasons.append("The Core ML delegate is given no states: use the format coreml.")
+        if options.backend == "coreml" and summary.contract.dimensions:
+            reasons.append("The Core ML delegate is given static shapes: use the format coreml.")
         return reasons
 
     def apply(self, model: Model, options: ExecuTorchOptions, context: StepContext) -> Model:
@@ -113,6 +116,7 @@ class ExecuTorchExporter:
         """
         from mobilesdk.graph.lifting import with_buffers
         from mobilesdk.graph.program import graph_module, load_program
+        from mobilesdk.graph.symbols import program_shapes
         from mobilesdk.lowering.executorch.lower import export_module, serialize
         from mobilesdk.lowering.xnnpack.rewrites import rewrite_for_xnnpack
 
@@ -127,7 +131,9 @@ class ExecuTorchExporter:
         context.report("lowering", 0.5)
         module = with_buffers(module, summary.contract)
         states = [state.name for state in summary.contract.states]
-        data = serialize(_lower(export_module(module), options), states)
+        example = program.example_inputs[0][: len(summary.contract.inputs)]
+        lowered = _lower(export_module(module, example, program_shapes(program)), options)
+        data = serialize(lowered, states)
         artifact = context.output / f"model{self.suffix}"
         artifact.write_bytes(data)
         halved = options.backend == "coreml" and options.compute_precision == "float16"

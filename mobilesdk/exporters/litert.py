@@ -85,6 +85,9 @@ class LiteRTOptions(ExportOptions):
 
     takes_fallback: ClassVar[bool] = False
     takes_states: ClassVar[bool] = True
+    refuses_dimensions: ClassVar[str] = (
+        "a .tflite file keeps no largest size, and litert-torch fails at views of symbolic sizes"
+    )
     op_set: OpSet = "builtin"
     float_io: bool = True
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mobilesdk.core.artifact import ArtifactInfo, OpInfo, TensorInfo, WeightInfo
 from mobilesdk.core.contract import DType
+from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.core.scheme import WeightScheme
 from mobilesdk.errors import FileRejected
 from mobilesdk.flatbuffers.program import Call, Program, TensorValue, read_program
@@ -68,9 +69,21 @@ def _tensors(program: Program, places: tuple[int, ...], kind: str) -> tuple[Tens
     if bad := {tensor.dtype for tensor in tensors} - set(get_args(DType)):
         raise FileRejected(f"The program takes or gives {', '.join(sorted(bad))}.")
     return tuple(
-        TensorInfo(name=f"{kind}_{place}", shape=tensor.shape, dtype=cast("DType", tensor.dtype))
+        TensorInfo(
+            name=f"{kind}_{place}",
+            shape=tensor.shape,
+            dtype=cast("DType", tensor.dtype),
+            flexibility=_flexibility(tensor),
+        )
         for place, tensor in enumerate(tensors)
     )
+
+
+def _flexibility(tensor: TensorValue) -> Flexibility | None:
+    """Give the sizes that a tensor may have: of a dynamic one, the file keeps the largest ones."""
+    if not tensor.is_dynamic:
+        return None
+    return Flexibility(ranges=tuple((0, size) for size in tensor.shape))
 
 
 def _states(program: Program) -> Iterator[TensorInfo]:

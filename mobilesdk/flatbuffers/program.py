@@ -49,6 +49,7 @@ _HEADER_MAGIC = b"eh00"
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 _TENSOR, _TENSOR_LISTS = 5, (10, 11)
 _SEGMENT = 1
+_STATIC = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class TensorValue:
         data: Bytes of a constant; ``None`` for a tensor that is computed or given.
         is_state: Whether it is a buffer that outlives a run.
         has_first_value: Whether the file says what it holds before the first run.
+        is_dynamic: Whether its sizes are upper bounds.
     """
 
     name: str
@@ -70,6 +72,7 @@ class TensorValue:
     data: memoryview | None
     is_state: bool = False
     has_first_value: bool = False
+    is_dynamic: bool = False
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,15 @@ def _tensor(table: Table, constants: _Constants) -> TensorValue:
     if index and not planned:
         data = constants.bytes_of(index, prod(shape) * ITEM_BYTES[dtype])
     is_state = planned and bool(index or name)
-    return TensorValue(name, dtype, shape, data, is_state, has_first_value=planned and index > 0)
+    return TensorValue(
+        name,
+        dtype,
+        shape,
+        data,
+        is_state,
+        has_first_value=planned and index > 0,
+        is_dynamic=table.integer(8, "int8") != _STATIC,
+    )
 
 
 def _tensor_places(plan: Table, field: int, tensors: Mapping[int, TensorValue]) -> tuple[int, ...]:

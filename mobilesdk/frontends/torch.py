@@ -15,8 +15,10 @@ Cost
     Two exports and a few runs of the model; no data.
 
 Limits
-    Static shapes: those of the example inputs. Weights in float32. No control flow that depends on
-    values. Buffers that change from call to call are states of the contract; they start at zeros.
+    Shapes are those of the example inputs, but for the dimensions of the contract; a model that
+    takes such a size for a constant is refused with its line. Weights in float32. No control flow
+    that depends on values. Buffers that change from call to call are states of the contract; they
+    start at zeros.
 
 References:
     https://docs.pytorch.org/docs/stable/export.html

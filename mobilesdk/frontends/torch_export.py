@@ -16,7 +16,8 @@ Cost
 
 Limits
     One program, exported in evaluation mode by torch 2.13 or one that writes the same version of
-    the format, with example inputs. Static shapes: those of the example. Ops of torch itself
+    the format, with example inputs. Shapes are those of the example, but for the dimensions of a
+    contract given with it, which have to be symbols in the program too. Ops of torch itself
     (``aten``). Weights in float32, and in the file: a state file beside it is refused.
 
 References:

@@ -17,6 +17,7 @@ from mobilesdk.graph.rewriting import (
     new_tensor,
     set_tensor,
 )
+from mobilesdk.graph.symbols import is_static
 
 _aten = torch.ops.aten
 _PERMUTE = _aten.permute.default
@@ -72,7 +73,8 @@ def _fits(operand: Node, members: set[Node], order: Order) -> bool:
 
 def _is_free(operand: Node, order: Order) -> bool:
     """Tell whether reordering an operand costs nothing."""
-    return moves_only_ones(operand.meta["val"].shape, inverse(order))
+    value = operand.meta["val"]
+    return is_static(value) and moves_only_ones(value.shape, inverse(order))
 
 
 def _is_worth_it(region: set[Node], order: Order) -> bool:
@@ -154,7 +156,7 @@ def _merge(module: torch.fx.GraphModule) -> None:
 
 
 def _merge_into_reshapes(module: torch.fx.GraphModule, node: Node, source: Node) -> None:
-    if source.target in _RESHAPES:
+    if source.target in _RESHAPES and is_static(node.meta["val"]):
         with module.graph.inserting_before(node):
             reshaped = _reshaped(module, source.all_input_nodes[0], list(node.meta["val"].shape))
         node.replace_all_uses_with(reshaped)

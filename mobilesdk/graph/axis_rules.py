@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch.fx.node import Node
 
+from mobilesdk.graph.symbols import same_size
+
 _aten = torch.ops.aten
 
 Order = tuple[int, ...]
@@ -46,7 +48,7 @@ def combined(first: Order, second: Order) -> Order:
 
 def moves_only_ones(shape: Sequence[int], order: Order) -> bool:
     """Tell whether a permute leaves the order of all axes that are longer than 1."""
-    long = [axis for axis in order if shape[axis] != 1]
+    long = [axis for axis in order if not same_size(shape[axis], 1)]
     return long == sorted(long)
 
 

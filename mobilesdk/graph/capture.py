@@ -14,6 +14,7 @@ from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
 from mobilesdk.core.step import StepContext
 from mobilesdk.graph.contracts import check_outputs, make_contract, with_states
+from mobilesdk.graph.dimensions import export_example, run_at_all_sizes, with_varying_outputs
 from mobilesdk.graph.eager import check_export
 from mobilesdk.graph.fidelity import check_fidelity
 from mobilesdk.graph.flatten import Leaves
@@ -22,6 +23,7 @@ from mobilesdk.graph.prepare import prepare
 from mobilesdk.graph.program import save_program
 from mobilesdk.graph.recorder import Recorder
 from mobilesdk.graph.summary import summarize
+from mobilesdk.graph.symbols import contract_shapes
 
 
 def write_model(
@@ -52,8 +54,11 @@ def write_model(
     inputs = inputs.renamed(each.name for each in contract.inputs)
 
     context.report("exporting", 0.2)
-    original, states = export_module(spec.module, inputs)
-    contract = with_states(contract, states)
+    run_at_all_sizes(spec.module, inputs, contract)
+    original, states = export_module(
+        spec.module, export_example(contract, inputs), contract_shapes(contract)
+    )
+    contract = with_varying_outputs(with_states(contract, states), original)
     check_export(spec.module, inputs, original, contract, context.seed)
     context.report("preparing", 0.6)
     prepared = prepare(original)

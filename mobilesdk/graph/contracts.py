@@ -23,6 +23,7 @@ from mobilesdk.core.contract import (
     TokenInput,
 )
 from mobilesdk.errors import InvalidContract, InvalidModel
+from mobilesdk.graph.dimensions import check_dimensions
 from mobilesdk.graph.flatten import Leaves
 from mobilesdk.graph.output_layouts import check_layouts
 
@@ -55,6 +56,7 @@ def make_contract(
         _check_preparation(each)
     _check_labels(contract)
     check_layouts(contract)
+    check_dimensions(contract)
     return contract
 
 
@@ -159,6 +161,7 @@ def _from_factory(spec: ModelSpec, inputs: Leaves, outputs: Leaves) -> Contract:
             )
             for (name, kind), leaf in zip(kinds, outputs.tensors, strict=True)
         ),
+        dimensions=tuple(spec.dimensions),
         labels=spec.labels,
         family=spec.family,
     )

@@ -13,7 +13,7 @@ from mobilesdk.graph.fidelity import (
     ENOUGH_DB,
     allowed_distance_db,
     distance_db,
-    random_inputs,
+    judged_inputs,
     run_seeded,
 )
 from mobilesdk.graph.flatten import Leaves
@@ -29,6 +29,8 @@ def check_export(
     seed: int,
 ) -> None:
     """Compare a module with its program on the example and on random inputs, as one sequence.
+
+    Inputs have all sizes that are judged, the smallest and the largest among them.
 
     Why: what Python computes becomes a constant of the program: a position that is counted in an
     attribute, say. Such a program is right in its first call only, and all later figures would be
@@ -47,8 +49,7 @@ def check_export(
     """
     functional = graph_module(program)
     states: Sequence[Tensor] = program.example_inputs[0][len(inputs.tensors) :]
-    drawn = random_inputs(contract.inputs, inputs.tensors, seed)
-    for call, given in enumerate((list(inputs.tensors), *drawn), start=1):
+    for call, given in enumerate(judged_inputs(contract, inputs.tensors, seed), start=1):
         torch.manual_seed(seed)
         expected = step_module(module, inputs.holding(given)).tensors
         flat = (*given, *states)
@@ -62,9 +63,14 @@ def check_export(
                 continue
             if reached_db < allowed_distance_db(program, flat, place, seed):
                 raise ArtifactInvalid(
-                    f"The exported program differs from the module in call {call} of a sequence: "
-                    f"output {contract.outputs[place].name!r} at {reached_db:.1f} dB.",
+                    f"The exported program differs from the module in call {call} of a sequence, "
+                    f"with inputs of {_told(given)}: output {contract.outputs[place].name!r} at "
+                    f"{reached_db:.1f} dB.",
                     hint="torch.export makes constants of Python numbers that change from call to "
                     "call: keep a position as an input or in a buffer, not in an attribute, and "
                     "write buffers in place (copy_, add_).",
                 )
+
+
+def _told(inputs: Sequence[Tensor]) -> str:
+    return ", ".join(str(list(leaf.shape)) for leaf in inputs)

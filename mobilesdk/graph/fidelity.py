@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec, TokenInput
+from mobilesdk.core.dimension import judged_sizes, shape_at
+from mobilesdk.data.resizing import resized_array
 from mobilesdk.errors import ArtifactInvalid, InvalidModel
 from mobilesdk.graph.program import graph_module
 from mobilesdk.numerics.metrics import sqnr_db
@@ -28,7 +30,7 @@ def check_fidelity(
     contract: Contract,
     seed: int,
 ) -> float:
-    """Compare two programs on the example and on random inputs.
+    """Compare two programs on the example and on random inputs, at all sizes that are judged.
 
     An output passes with an SQNR of 80 dB. A network that is itself less exact in float32 passes
     down to 6 dB below its own floor, the SQNR of its float32 run against its float64 run: two
@@ -52,7 +54,7 @@ def check_fidelity(
     """
     before, after = graph_module(original), graph_module(prepared)
     lowest_db, compared = float("inf"), 0
-    for inputs in (example, *random_inputs(contract.inputs, example, seed)):
+    for inputs in judged_inputs(contract, example, seed):
         expected = run_seeded(before, inputs, seed)
         if not all(bool(torch.isfinite(each).all()) for each in expected):
             continue
@@ -119,7 +121,12 @@ def run_seeded(module: torch.fx.GraphModule, inputs: Tensors, seed: int) -> Tens
 
 
 def distance_db(true: Tensor, seen: Tensor) -> float:
-    """Give the SQNR of floats; of all else, infinity if they are equal, else minus infinity."""
+    """Give the SQNR of floats; of all else, infinity if they are equal, else minus infinity.
+
+    Values of different shapes have a distance of minus infinity.
+    """
+    if true.shape != seen.shape:
+        return float("-inf")
     if not true.is_floating_point():
         return float("inf") if torch.equal(true, seen) else float("-inf")
     if not bool(torch.isfinite(seen).all()):
@@ -134,6 +141,19 @@ def _rows(tensor: Tensor) -> NDArray[np.float64]:
 
 def _double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def judged_inputs(contract: Contract, example: Tensors, seed: int) -> Iterator[list[Tensor]]:
+    """Give the example and random inputs; at each other size that is judged, one of both."""
+    yield list(example)
+    yield from random_inputs(contract.inputs, example, seed)
+    for sizes in judged_sizes(contract)[1:]:
+        resized = [
+            torch.from_numpy(resized_array(leaf.numpy(), shape_at(contract, spec, sizes)))
+            for spec, leaf in zip(contract.inputs, example, strict=True)
+        ]
+        yield resized
+        yield next(random_inputs(contract.inputs, resized, seed))
 
 
 def random_inputs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,13 +128,15 @@ def _check_leaf(what: str, leaf: torch.Tensor) -> None:
         )
 
 
-def export_flat(module: torch.nn.Module, inputs: Leaves) -> torch.export.ExportedProgram:
+def export_flat(
+    module: torch.nn.Module, inputs: Leaves, dynamic_shapes: Sequence[Mapping[int, Any]] = ()
+) -> torch.export.ExportedProgram:
     """Export a module as a flat program that keeps the names of its weights and inputs."""
-    program = export_program(_Flat(module, inputs.spec), inputs.tensors)
+    program = export_program(_Flat(module, inputs.spec), inputs.tensors, dynamic_shapes)
     flat = graph_module(program)
     for node, name in zip(flat.graph.find_nodes(op="placeholder"), inputs.names, strict=True):
         node.target = name
-    return export_program(_without_prefix(flat), inputs.tensors)
+    return export_program(_without_prefix(flat), inputs.tensors, dynamic_shapes)
 
 
 class _Flat(torch.nn.Module):  # type: ignore[misc] # torch is untyped here

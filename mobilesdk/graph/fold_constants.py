@@ -12,12 +12,13 @@ from torch.fx.node import Node, map_arg
 
 from mobilesdk.graph.rewriting import get_tensor, new_tensor
 from mobilesdk.graph.roles import VIEWS
+from mobilesdk.graph.symbols import is_static
 
 _aten = torch.ops.aten
 
 _LARGEST_ELEMENTS = 1 << 16  # a constant may become this large even if nothing it is made of is
 
-# Ops whose value depends only on the static shape of what they take.
+# Ops whose value depends only on the shape of what they take, if that is static.
 _SHAPE_ONLY = frozenset(
     {
         _aten.new_ones.default,
@@ -61,9 +62,12 @@ def _value(module: torch.fx.GraphModule, node: Node, values: dict[Node, Tensor])
     if node.op != "call_function" or not _is_pure(node):
         return None
     if node.target in _SHAPE_ONLY:
-        source = node.all_input_nodes[0]
+        source, *sizes = node.all_input_nodes
+        if sizes or not is_static(node.meta["val"]):
+            return None
         like = source.meta["val"]
-        known = {source: torch.empty(like.shape, dtype=like.dtype)}
+        shape = like.shape if is_static(like) else ()  # then only its dtype is taken
+        known = {source: torch.empty(shape, dtype=like.dtype)}
     elif all(source in values for source in node.all_input_nodes):
         known = values
     else:
@@ -84,6 +88,8 @@ def _is_pure(node: Node) -> bool:
 
 def _elements(node: Node) -> int:
     value = node.meta.get("val")
+    if not is_static(value):
+        return 0
     if isinstance(value, (tuple, list)):
         return sum(part.numel() for part in value if isinstance(part, Tensor))
     return value.numel() if isinstance(value, Tensor) else 0

@@ -2,7 +2,7 @@
 
 A method that compares the compressed network with the float one, layer by layer, needs both values
 of a node at the same time, over all samples, and may want to change one before the next node sees
-it. Programs have static shapes for one sample, so a value is a list with one entry per sample.
+it. Programs take one sample at a time, so a value is a list with one entry per sample.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ class Method:
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     requires = frozenset({Trait.FOLDED})
     takes_states = True
+    takes_dimensions = True
 
     def needs(self, config: MethodConfig) -> Needs:
         """Ask for samples where biases are corrected, or ranges of activations will be fixed."""

@@ -9,8 +9,10 @@ from torch.utils import _pytree as pytree
 
 from mobilesdk.data.origin import place_of
 from mobilesdk.errors import ConversionFailed, InvalidModel
+from mobilesdk.graph.baked import fixed_size
 from mobilesdk.graph.flatten import Leaves, check_tensor, export_flat, output_leaves
 from mobilesdk.graph.lifting import buffers_now, kept_buffers, lift_states
+from mobilesdk.graph.symbols import DynamicShapes
 
 
 def checked_module(module: torch.nn.Module) -> torch.nn.Module:
@@ -61,17 +63,24 @@ def size_bytes(module: torch.nn.Module) -> int:
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
-def run_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
-    """Run the module on its example inputs, and leave its buffers as they were.
+def run_module(module: torch.nn.Module, inputs: Leaves, what: str = "its example inputs") -> Leaves:
+    """Run the module on inputs, and leave its buffers as they were.
+
+    Args:
+        module: Of the user.
+        inputs: What it is given.
+        what: Their name in messages.
 
     Raises:
         InvalidModel: It raises, or gives something else than tensors.
     """
     with torch.no_grad(), kept_buffers(module):
-        return step_module(module, inputs)
+        return step_module(module, inputs, what)
 
 
-def step_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
+def step_module(
+    module: torch.nn.Module, inputs: Leaves, what: str = "its example inputs"
+) -> Leaves:
     """Run the module; buffers that it changes stay changed.
 
     Raises:
@@ -83,17 +92,22 @@ def step_module(module: torch.nn.Module, inputs: Leaves) -> Leaves:
             outputs = module(*arguments)
     except Exception as error:
         raise InvalidModel(
-            f"The module does not run on its example inputs: {type(error).__name__}: {error}",
-            hint="make module(*example_inputs) run first.",
+            f"The module does not run on {what}: {type(error).__name__}: {error}",
+            hint="make the module run on them first.",
             place=place_of(error),
         ) from error
     return output_leaves(outputs)
 
 
 def export_module(
-    module: torch.nn.Module, inputs: Leaves
+    module: torch.nn.Module, inputs: Leaves, dynamic_shapes: DynamicShapes = ()
 ) -> tuple[torch.export.ExportedProgram, dict[str, torch.Tensor]]:
     """Export the module as a flat, functional program.
+
+    Args:
+        module: Of the user.
+        inputs: An example; of two elements or more along every axis whose size is not fixed.
+        dynamic_shapes: Axes whose size is not fixed; static without.
 
     Returns:
         The program, and the states that it takes and gives besides; see `lift_states`.
@@ -103,10 +117,16 @@ def export_module(
         InvalidModel: A state does not start at zeros.
     """
     first_values = buffers_now(module)
-    try:
+
+    def export() -> torch.export.ExportedProgram:
         with torch.no_grad(), kept_buffers(module):
-            program = export_flat(module, inputs)
+            return export_flat(module, inputs, dynamic_shapes)
+
+    try:
+        program = export()
     except Exception as error:
+        if explained := fixed_size(error, export):
+            raise explained from error
         raise ConversionFailed(
             f"torch.export cannot read the module: {type(error).__name__}: {_reason(error)}",
             hint=_cure(error),

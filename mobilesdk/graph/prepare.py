@@ -26,6 +26,7 @@ from mobilesdk.graph.rewrites import (
     remove_no_ops,
     use_plain_names,
 )
+from mobilesdk.graph.symbols import program_shapes
 from mobilesdk.graph.weight_order import store_weights_as_taken
 from mobilesdk.graph.write_einsum import write_einsums
 from mobilesdk.graph.write_linear import write_linear
@@ -54,7 +55,7 @@ def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgr
     """Unroll recurrent layers, fold constants and batch norms, remove what does nothing, unify.
 
     Args:
-        program: Functional and static; stays as it is.
+        program: Functional; stays as it is.
 
     Returns:
         A program that computes the same. Weights keep their fully qualified names
@@ -66,7 +67,7 @@ def prepare(program: torch.export.ExportedProgram) -> torch.export.ExportedProgr
     module.graph.eliminate_dead_code()
     used = torch.fx.GraphModule(module, module.graph)
     inputs, _ = program.example_inputs
-    return with_plain_views(export_program(used, inputs))
+    return with_plain_views(export_program(used, inputs, program_shapes(program)))
 
 
 def with_plain_views(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:

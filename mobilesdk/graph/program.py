@@ -1,13 +1,14 @@
 """Read and write exported programs; take one apart to change it, and put it together again.
 
 A program is flat: leaf tensors in, positionally, in the contract's order; a tuple of tensors out;
-static shapes. ``original.pt2`` and ``program.pt2`` are such programs, and nothing else opens them.
+sizes are numbers, or symbols where the contract has dimensions. ``original.pt2`` and
+``program.pt2`` are such programs, and nothing else opens them.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,16 +84,22 @@ def graph_module(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:
 
 
 def export_program(
-    module: torch.nn.Module, inputs: Sequence[torch.Tensor]
+    module: torch.nn.Module,
+    inputs: Sequence[torch.Tensor],
+    dynamic_shapes: Sequence[Mapping[int, Any]] = (),
 ) -> torch.export.ExportedProgram:
-    """Export a module that takes and gives flat tensors, with static shapes and without mutation.
+    """Export a module that takes and gives flat tensors, without mutation.
 
     Args:
         module: In evaluation mode.
         inputs: Example leaf tensors in the contract's order.
+        dynamic_shapes: Axis → ``torch.export.Dim`` for each input; shapes are static without.
     """
+    dynamic: Any = tuple(map(dict, dynamic_shapes)) if any(dynamic_shapes) else None
+    if dynamic and not isinstance(module, torch.fx.GraphModule):
+        dynamic = (dynamic,)  # all leaves are one variadic argument
     with torch.no_grad(), _own_deprecations_ignored():
-        program = torch.export.export(module, tuple(inputs))
+        program = torch.export.export(module, tuple(inputs), dynamic_shapes=dynamic)
         return program.run_decompositions({})
 
 

@@ -15,6 +15,8 @@ from safetensors.numpy import load_file, save_file
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.data.array_file import ArrayFile
+from mobilesdk.data.goldens import flattened, golden_groups
+from mobilesdk.data.resizing import resized
 from mobilesdk.data.sample import run_sequence
 from mobilesdk.graph.program import graph_module, load_program
 
@@ -43,7 +45,8 @@ def write_reference(
     Writes ``golden_inputs.safetensors`` and ``golden_outputs.safetensors`` (the first samples of
     the evaluation set, else of the calibration set, else the example inputs; each tensor is
     ``[samples, *shape]``) and, with an evaluation set, one ``reference_N.npy`` for each output. Of
-    a model with states, the axis of steps follows that of the samples.
+    a model with states, the axis of steps follows that of the samples. Of one with dimensions, the
+    goldens are there at all sizes that are judged (`mobilesdk.data.goldens`).
 
     Args:
         read: Folder that the frontend wrote.
@@ -58,10 +61,11 @@ def write_reference(
     torch.set_num_threads(context.threads)
     model = _FloatModel(read / "original.pt2", contract)
     golden = _first(evaluation or calibration) or _example(read / "example.safetensors", contract)
-    save_file(_stack(golden), context.output / GOLDEN_INPUTS_NAME)
-    save_file(
-        _stack([model.run(sample) for sample in golden]), context.output / GOLDEN_OUTPUTS_NAME
-    )
+    groups = _at_all_sizes(golden, contract)
+    inputs = {group: _stack(samples) for group, samples in groups.items()}
+    outputs = {group: _stack(map(model.run, samples)) for group, samples in groups.items()}
+    save_file(flattened(inputs), context.output / GOLDEN_INPUTS_NAME)
+    save_file(flattened(outputs), context.output / GOLDEN_OUTPUTS_NAME)
     if evaluation is not None:
         _write_outputs(model, contract, evaluation, context)
 
@@ -133,6 +137,16 @@ def _example(path: Path, contract: Contract) -> list[Arrays]:
     if not contract.states:
         return [inputs]
     return [{name: np.stack([values, values]) for name, values in inputs.items()}]
+
+
+def _at_all_sizes(samples: list[Arrays], contract: Contract) -> dict[str, list[Arrays]]:
+    """Give samples in one group for each size that is judged; those of the contract come first."""
+    if not contract.dimensions:
+        return {"": samples}
+    return {
+        group: [resized(each, contract, sizes) for each in samples]
+        for group, sizes in golden_groups(contract).items()
+    }
 
 
 def _stack(samples: Iterable[Arrays]) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch.fx.node import Node
 
+from mobilesdk.graph.symbols import broadcast_shape, same_shape
+
 _aten = torch.ops.aten
 
 _IDENTITIES = frozenset(
@@ -54,7 +56,7 @@ _PLAIN_NAMES = {
 def remove_assertions(module: torch.fx.GraphModule) -> None:
     """Remove the assertions on shape and dtype that exporting a cast leaves behind.
 
-    Why: shapes are static, so they always hold, and no converter knows them.
+    Why: they hold wherever the program was exported for, and no converter knows them.
     """
     target = _aten._assert_tensor_metadata.default
     for node in module.graph.find_nodes(op="call_function", target=target):
@@ -84,7 +86,7 @@ def _changes_nothing(node: Node) -> bool:
     if node.target not in _SHAPE_OPS | _CASTS:
         return False
     before, after = node.all_input_nodes[0].meta["val"], node.meta["val"]
-    return bool(before.shape == after.shape and before.dtype == after.dtype)
+    return before.dtype == after.dtype and same_shape(before.shape, after.shape)
 
 
 def remove_expansions(module: torch.fx.GraphModule) -> None:
@@ -105,7 +107,8 @@ def _stretches(user: Node, expanded: Node, source: Node) -> bool:
     """Tell whether an op gives the same shape with an operand that is not expanded."""
     operands = [source if operand is expanded else operand for operand in user.args[:2]]
     shapes = [value.meta["val"].shape for value in operands if isinstance(value, Node)]
-    return bool(torch.broadcast_shapes(*shapes) == user.meta["val"].shape)
+    found = broadcast_shape(*shapes)
+    return found is not None and same_shape(found, user.meta["val"].shape)
 
 
 def _separates_result(node: Node) -> bool:

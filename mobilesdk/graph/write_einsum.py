@@ -10,6 +10,7 @@ from torch.fx.node import Node
 
 from mobilesdk.graph.fold_channels import give_bias, value_and_constant
 from mobilesdk.graph.rewriting import get_tensor, is_constant, set_tensor
+from mobilesdk.graph.symbols import varying_axes
 
 _aten = torch.ops.aten
 
@@ -36,6 +37,8 @@ def _summed_axes(node: Node) -> int:
     data, weight = operands
     if weight.op != "get_attr" or len(weight.users) != 1 or is_constant(data):
         return 0
+    if len(varying_axes(data)) > 1:  # a reshape leaves one size open
+        return 0
     taken, _, result = equation.partition("->")
     first, _, second = taken.partition(",")
     summed = "".join(axis for axis in second if axis in first)
@@ -53,14 +56,15 @@ def _rewrite(module: torch.fx.GraphModule, node: Node, count: int) -> None:
     inner, outer = prod(value.shape[:count]), tuple(value.shape[count:])
     set_tensor(module, weight, value.reshape(inner, -1).t().contiguous())
     lead = list(data.meta["val"].shape[:-count])
+    known = [size if isinstance(size, int) else -1 for size in lead]
     add, bias = _bias_behind(node, outer)
     with module.graph.inserting_before(node):
         if count > 1:
-            data = _made(module, _aten.reshape.default, data, [*lead, inner], like=data)
+            data = _made(module, _aten.reshape.default, data, [*known, inner], like=data)
             data.meta["val"] = operands[0].meta["val"].reshape([*lead, inner])
         linear = _made(module, _aten.linear.default, data, weight, like=node)
         linear.meta["val"] = node.meta["val"].reshape([*lead, prod(outer)])
-        shape = [*lead, *outer]
+        shape = [*known, *outer]
         last = linear
         if len(outer) > 1:
             last = _made(module, _aten.reshape.default, linear, shape, like=node)

@@ -282,7 +282,7 @@ def _ports(
 
 
 def _port(tensor: TensorInfo) -> Port:
-    return Port(name=tensor.name, shape=tensor.shape, dtype=tensor.dtype)
+    return Port(**tensor.model_dump(include={"name", "shape", "dtype", "flexibility"}))
 
 
 def _allowances(export: Export) -> dict[str, Any]:

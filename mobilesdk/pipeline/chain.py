@@ -49,7 +49,9 @@ class Chain:
         self._place = place
         self._sets = self._graph.sets[model.request.name]
         self._float_ops = self._graph.float_ops.get(model.request.name)
-        self._states = ", ".join(state.name for state in model.summary.contract.states)
+        contract = model.summary.contract
+        self._states = ", ".join(state.name for state in contract.states)
+        self._dimensions = ", ".join(map(str, contract.dimensions))
         self._reasons: list[str] = []
         self._source = frontend(model.frontend)
         self._tools: list[Tool] = [*self._source.tools]
@@ -104,6 +106,11 @@ class Chain:
                 self._reasons.append(
                     f"{method} does not work on models with states; the model has {self._states}"
                 )
+            if self._dimensions and not getattr(plugin, "takes_dimensions", False):
+                self._reasons.append(
+                    f"{method} does not work on models with dimensions; the model has "
+                    f"{self._dimensions}"
+                )
             self._reasons.extend(plugin.refuse(config, self._model.summary))
             traits |= plugin.adds
             request = plugin.request(config, request)
@@ -120,6 +127,11 @@ class Chain:
             self._refuse_sequences(export.format)
         if self._states and not plugin.options.takes_states:
             self._reasons.append(f"{export.format} keeps no states; the model has {self._states}")
+        if self._dimensions and (why := plugin.options.refuses_dimensions):
+            self._reasons.append(
+                f"{export.format} takes no model with dimensions: {why}; the model has "
+                f"{self._dimensions}"
+            )
         self._reasons.extend(plugin.refuse(export.typed_options(), request, self._model.summary))
         if self._float_ops and not isinstance(runtime(export.format), ObservingRuntime):
             self._reasons.append(
@@ -129,6 +141,10 @@ class Chain:
         if self._float_ops and self._states:
             self._reasons.append(
                 "--layers compares single runs, and samples of a model with states are sequences"
+            )
+        if self._float_ops and self._dimensions:
+            self._reasons.append(
+                f"--layers compares runs of one shape, and the model has {self._dimensions}"
             )
 
     def _refuse_sequences(self, who: str) -> None:

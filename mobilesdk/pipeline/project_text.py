@@ -6,8 +6,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from mobilesdk.core.contract import AudioInput, Contract, ImageInput, TokenInput
+from mobilesdk.core.contract import (
+    AudioInput,
+    Contract,
+    ImageInput,
+    InputSpec,
+    OutputSpec,
+    TokenInput,
+)
 from mobilesdk.core.plan import Plan, PlannedVariant
 from mobilesdk.core.source import Reference
 from mobilesdk.pipeline.reading import ReadModel
@@ -143,8 +151,17 @@ def contract_lines(contract: Contract, family: str) -> Iterator[str]:
     for what, specs in (("inputs", contract.inputs), ("outputs", contract.outputs)):
         for spec in specs:
             yield f"\n[[models.contract.{what}]]"
-            for key, value in spec.model_dump(mode="json", exclude_none=True).items():
+            for key, value in _fields(spec).items():
                 yield f"{key} = {toml_value(value)}"
+    for dimension in contract.dimensions:
+        yield "\n[[models.contract.dimensions]]"
+        for key, value in dimension.model_dump(mode="json", exclude_defaults=True).items():
+            yield f"{key} = {toml_value(value)}"
+
+
+def _fields(spec: InputSpec | OutputSpec) -> dict[str, Any]:
+    """Give what a project states of an input or output; what varies is read from the model."""
+    return spec.model_dump(mode="json", exclude_none=True, exclude={"varying"})
 
 
 def _gates(contract: Contract, variants: list[VariantTasks]) -> Iterator[str]:

@@ -54,10 +54,12 @@ class ExportOptions(Frozen):
             the phone decides that, a target cannot hold a file to its ``fallback`` key.
         takes_states: Whether the exporter can write models with states: as states of the file, or
             as inputs and outputs (`Contract.functional`).
+        refuses_dimensions: Why the exporter can write no model with dimensions; empty if it can.
     """
 
     takes_fallback: ClassVar[bool] = True
     takes_states: ClassVar[bool] = False
+    refuses_dimensions: ClassVar[str] = "its exporter writes static shapes"
 
     @property
     def lowest_os(self) -> str | None:
@@ -119,7 +121,8 @@ class Frontend(Plugin, Protocol):
 class Compressor(Plugin, Protocol):
     """One compression method; keeps the form.
 
-    Unless it has ``takes_states = True``, plans with it for models with states are refused.
+    Unless it has ``takes_states = True``, plans with it for models with states are refused, and
+    unless it has ``takes_dimensions = True``, those for models with dimensions.
     """
 
     @property

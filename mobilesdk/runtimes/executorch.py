@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.dimension import flexibility_of, shape_at, sizes_of
 from mobilesdk.core.layers import OpProfile
 from mobilesdk.coreml.lints import lint
 from mobilesdk.coreml.observed import ObservedPackage
@@ -99,8 +100,8 @@ class ExecuTorchRuntime:
             ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
         """
         info = inspect_file(path)
-        _check_tensors("input", info.inputs, contract.inputs)
-        _check_tensors("output", info.outputs, contract.outputs)
+        _check_tensors("input", info.inputs, contract.inputs, contract)
+        _check_tensors("output", info.outputs, contract.outputs, contract)
         if self.executes_by(info) == "reference":
             return _coreml_session(path, contract, threads, ReferenceSession)
         return Session(path, contract, threads, forgets=bool(info.states) and not contract.states)
@@ -115,8 +116,8 @@ class ExecuTorchRuntime:
             ArtifactInvalid: Its inputs and outputs contradict the contract.
         """
         info = inspect_file(path)
-        _check_tensors("input", info.inputs, contract.inputs)
-        _check_tensors("output", info.outputs, contract.outputs)
+        _check_tensors("input", info.inputs, contract.inputs, contract)
+        _check_tensors("output", info.outputs, contract.outputs, contract)
         if self.executes_by(info) == "reference":
             return _coreml_session(path, contract, threads, ObservedPackage)
         from mobilesdk.lowering.executorch.observed import ObservedProgram
@@ -180,13 +181,15 @@ class Session:
 
         if self._forgets:
             self.reset()
+        shapes = {name: array.shape for name, array in inputs.items()}
+        sizes = sizes_of(self._contract, shapes) if self._contract.dimensions else {}
         tensors = []
         for spec in self._contract.inputs:
-            array = inputs.get(spec.name)
-            if array is None or array.shape != spec.shape or array.dtype != spec.dtype:
+            array, shape = inputs.get(spec.name), shape_at(self._contract, spec, sizes or {})
+            if array is None or array.shape != shape or array.dtype != spec.dtype:
                 given = "nothing" if array is None else f"{array.dtype}{list(array.shape)}"
                 raise ArtifactInvalid(
-                    f"Input {spec.name!r} takes {spec.dtype}{list(spec.shape)}, not {given}."
+                    f"Input {spec.name!r} takes {spec.dtype}{list(shape)}, not {given}."
                 )
             tensors.append(torch.from_numpy(array.copy()))
         try:
@@ -254,7 +257,7 @@ def _coreml_session(
 
 
 def _checked(spec: OutputSpec, array: NDArray[np.generic[Any]]) -> NDArray[Any]:
-    if array.shape != spec.shape or array.dtype != spec.dtype:
+    if not spec.allows(array.shape) or array.dtype != spec.dtype:
         raise ArtifactInvalid(
             f"Output {spec.name!r} came as {array.dtype}{list(array.shape)}, not "
             f"{spec.dtype}{list(spec.shape)}."
@@ -263,16 +266,34 @@ def _checked(spec: OutputSpec, array: NDArray[np.generic[Any]]) -> NDArray[Any]:
 
 
 def _check_tensors(
-    kind: str, found: Sequence[TensorInfo], wanted: Sequence[InputSpec | OutputSpec]
+    kind: str,
+    found: Sequence[TensorInfo],
+    wanted: Sequence[InputSpec | OutputSpec],
+    contract: Contract,
 ) -> None:
-    """Compare what the file declares with the contract, place by place: it keeps no names."""
+    """Compare what the file declares with the contract, place by place: it keeps no names.
+
+    Of sizes that differ from call to call it declares the largest.
+    """
     declared = [(tensor.dtype, tensor.shape) for tensor in found]
-    required = [(spec.dtype, spec.shape) for spec in wanted]
-    if declared != required:
+    required = [(spec.dtype, _largest(contract, spec)) for spec in wanted]
+    pairs = zip(found, wanted, strict=False)
+    if len(found) != len(wanted) or not all(_declares(*pair, contract) for pair in pairs):
         raise ArtifactInvalid(
             f"The program's {kind}s are {declared}, but the contract has {required}.",
             hint="build the program again from the model that the contract belongs to.",
         )
+
+
+def _declares(tensor: TensorInfo, spec: InputSpec | OutputSpec, contract: Contract) -> bool:
+    if isinstance(spec, OutputSpec):
+        return tensor.dtype == spec.dtype and spec.allows(tensor.shape)
+    return (tensor.dtype, tensor.shape) == (spec.dtype, _largest(contract, spec))
+
+
+def _largest(contract: Contract, spec: InputSpec | OutputSpec) -> tuple[int | None, ...]:
+    flexible = flexibility_of(contract, spec) if isinstance(spec, InputSpec) else None
+    return spec.shape if flexible is None else flexible.highest
 
 
 def _method(path: Path, threads: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from mobilesdk.core.contract import Contract, OutputSpec
@@ -76,6 +76,39 @@ def judge(
     return tuple(gates)
 
 
+def judge_sizes(
+    budget: Budget, contract: Contract, found: Mapping[str, ParityReport]
+) -> tuple[Gate, ...]:
+    """Check the limits on numbers at each of the sizes that a model with dimensions is judged at.
+
+    A few samples tell how near the numbers are, and not how often the best class is the same: so
+    only limits on values apply. An output without one is ``not_evaluated`` at every size.
+
+    Args:
+        budget: Of the profile.
+        contract: Of the model.
+        found: Sizes, as ``length=16`` → what was measured on the goldens of these sizes.
+    """
+    gates = []
+    for at, parity in found.items():
+        for spec in contract.outputs:
+            limits = _limits(budget, spec)
+            own = [
+                _output_gate(name, limits[name], spec, parity)
+                for name in ValueBudget.model_fields
+                if name in limits
+            ]
+            own = own or [_unjudged(spec)]
+            gates += [gate.model_copy(update={"at": at}) for gate in own]
+    return tuple(gates)
+
+
+def _unjudged(spec: OutputSpec) -> Gate:
+    name = "min_sqnr_db" if spec.dtype in _FLOATS else "min_equality"
+    reason = f"the profile has no limit on the values of {spec.name}"
+    return _not_evaluated(name, 0.0, _FIGURES[name][1], spec, reason)
+
+
 def non_finite_gate(non_finite_count: int, run_count: int, first: str) -> Gate:
     """Judge runs in which an op made infinity of finite numbers, or NaN.
 
@@ -100,7 +133,7 @@ def non_finite_gate(non_finite_count: int, run_count: int, first: str) -> Gate:
 
 def without_limit(contract: Contract, gates: Iterable[Gate]) -> tuple[str, ...]:
     """Name the outputs that no gate is about: nothing was asked of their numbers."""
-    judged = {gate.output for gate in gates}
+    judged = {gate.output for gate in gates if not gate.at}
     return tuple(spec.name for spec in contract.outputs if spec.name not in judged)
 
 

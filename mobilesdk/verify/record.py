@@ -48,6 +48,7 @@ class VariantRecord(Frozen):
         reason: Why it was not evaluated.
         ran_on: What ran it here for its figures; empty if nothing did.
         op_counts: ``type dtype delegate`` → count.
+        sizes: At which it was held against the float model, if the model has dimensions.
         notes: What the exporter did to the program to make the converter take it.
     """
 
@@ -63,6 +64,7 @@ class VariantRecord(Frozen):
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     states: tuple[TensorInfo, ...] = ()
+    sizes: tuple[str, ...] = ()
     notes: tuple[str, ...]
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.core.step import Samples, StepContext
+from mobilesdk.data.goldens import flattened, grouped
 from mobilesdk.data.sample import run_sequence
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.plugins import RuntimeSession, StatefulSession
@@ -45,10 +46,20 @@ class Runs:
         self.first_non_finite = ""
 
     def goldens(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Run samples that are stacked along a first axis; stack the outputs likewise."""
+        """Run samples that are stacked along a first axis; stack the outputs likewise.
+
+        Args:
+            inputs: Of all sizes that are judged; see `mobilesdk.data.goldens`.
+        """
+        return flattened(
+            {group: self._golden_group(arrays, group) for group, arrays in grouped(inputs).items()}
+        )
+
+    def _golden_group(self, inputs: Mapping[str, NDArray[Any]], group: str) -> Arrays:
         count = len(next(iter(inputs.values())))
+        where = f" at {group}" if group else ""
         rows = [
-            self._run({name: inputs[name][index] for name in inputs}, f"golden {index}")
+            self._run({name: inputs[name][index] for name in inputs}, f"golden {index}{where}")
             for index in range(count)
         ]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

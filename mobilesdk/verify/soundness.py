@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec, StateSpec
+from mobilesdk.core.dimension import flexibility_of
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 
 Spec = InputSpec | OutputSpec | StateSpec
+AnySpec = TypeVar("AnySpec", InputSpec, OutputSpec, StateSpec, Spec)
 
 _NAMED = 10
 _NOT_FINITE_HINT = (
@@ -94,17 +97,32 @@ def contract_faults(info: ArtifactInfo, contract: Contract) -> tuple[str, ...]:
     Names are compared where the format keeps them; elsewhere the order of names counts. Integers
     may stand for int64 and, in a quantized file, for float32; float16 for float32; an image for an
     input that the contract prepares from one. Shapes are those of the contract, or among those that
-    the file allows. The classes of a classifier are the labels of the contract, if it has any.
+    the file allows; where the contract has dimensions, the file allows the same sizes, and neither
+    more nor fewer. The classes of a classifier are the labels of the contract, if it has any.
     States of the contract are states of the file, or inputs and outputs where it has no states.
     """
     outputs = _outputs(info, contract)
     whole = contract if info.states else contract.functional
     return (
         *_interface_problems("input", info.inputs, whole.inputs, info.keeps_names),
+        *_size_problems(info, contract),
         *_interface_problems("output", outputs, whole.outputs, info.keeps_names),
         *_state_problems(info, contract),
         *_class_problems(info, contract),
     )
+
+
+def _size_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:
+    """Compare the sizes that a file allows with the dimensions of the contract."""
+    for spec, tensor in _pairs(info.inputs, contract.inputs, keeps_names=info.keeps_names):
+        wanted = flexibility_of(contract, spec)
+        if wanted is None or tensor is None or not _fits(tensor, spec):
+            continue
+        if tensor.flexibility is None or not tensor.flexibility.declares(wanted):
+            yield (
+                f"the input {spec.name!r} takes {tensor.flexibility or list(tensor.shape)} in the "
+                f"file, and {wanted} in the contract"
+            )
 
 
 def _state_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:
@@ -171,13 +189,11 @@ def _interface_problems(
             f"{ours or 'none'} in the file, {theirs or 'none'} in the contract"
         )
         return
-    by_name = {tensor.name: tensor for tensor in found}
-    in_order = sorted(found, key=lambda tensor: natural_order(tensor.name))
-    for spec, placed in zip(specs, in_order, strict=True):
-        tensor = by_name.get(spec.name) if keeps_names else placed
+    for spec, tensor in _pairs(found, specs, keeps_names=keeps_names):
         if tensor is None:
+            names = ", ".join(repr(each.name) for each in found)
             yield (
-                f"it has no {what} named {spec.name!r}, only {', '.join(map(repr, by_name))}; "
+                f"it has no {what} named {spec.name!r}, only {names}; "
                 f"the contract names {spec.name!r}, {spec.dtype}{list(spec.shape)}"
             )
         elif not _fits(tensor, spec):
@@ -185,6 +201,16 @@ def _interface_problems(
                 f"the {what} {spec.name!r} is {_told(tensor)} in the file, "
                 f"{spec.dtype}{list(spec.shape)} in the contract"
             )
+
+
+def _pairs(
+    found: Sequence[TensorInfo], specs: Sequence[AnySpec], *, keeps_names: bool
+) -> Iterator[tuple[AnySpec, TensorInfo | None]]:
+    """Pair what a contract names with what a file has, by name or by the order of names."""
+    by_name = {tensor.name: tensor for tensor in found}
+    in_order = sorted(found, key=lambda tensor: natural_order(tensor.name))
+    for spec, placed in zip(specs, in_order, strict=False):
+        yield spec, by_name.get(spec.name) if keeps_names else placed
 
 
 def _told(tensor: TensorInfo) -> str:
@@ -195,7 +221,13 @@ def _told(tensor: TensorInfo) -> str:
 def _fits(tensor: TensorInfo, spec: Spec) -> bool:
     if tensor.color_layout:
         return _is_prepared_from(tensor, spec)
-    return tensor.allows(spec.shape) and tensor.dtype in {
+    allows = tensor.allows(spec.shape)
+    if isinstance(spec, OutputSpec) and spec.varying and len(tensor.shape) == len(spec.shape):
+        allows = all(
+            axis in spec.varying or size in (-1, own)
+            for axis, (size, own) in enumerate(zip(tensor.shape, spec.shape, strict=True))
+        )
+    return allows and tensor.dtype in {
         spec.dtype,
         *_STORED_AS.get(spec.dtype, ()),
     }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,21 @@ from safetensors.numpy import load_file, save_file
 
 from mobilesdk.core.artifact import ArtifactInfo, OpInfo
 from mobilesdk.core.contract import Contract
+from mobilesdk.core.dimension import label
 from mobilesdk.core.gate import Gate
 from mobilesdk.core.ledger import Expectation, Ledger
 from mobilesdk.core.metric import UserMetric
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.parity import ParityReport
 from mobilesdk.core.step import Samples, StepContext
+from mobilesdk.data.goldens import golden_groups, grouped
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.plugins import ExecutedBy, RuntimeSession, runtime
 from mobilesdk.verify.delegation import enforce_fallback
 from mobilesdk.verify.floors import judge_floors
 from mobilesdk.verify.gates import (
     judge,
+    judge_sizes,
     never_evaluated,
     non_finite_gate,
     verification,
@@ -45,6 +48,8 @@ from mobilesdk.verify.runs import Runs
 from mobilesdk.verify.soundness import enforce_contract, enforce_sound
 from mobilesdk.verify.user_metrics import metric_gates, metrics_not_evaluated
 
+Arrays = Mapping[str, NDArray[Any]]
+
 
 @dataclass(frozen=True)
 class _Measured:
@@ -53,15 +58,17 @@ class _Measured:
     Attributes:
         parity: On the evaluation set; ``None`` without one, or if the artifact did not run.
         gates: On the runs themselves, and on metrics of the project.
+        sizes: Of a model with dimensions: sizes → parity of the goldens at these.
     """
 
     parity: ParityReport | None = None
     gates: tuple[Gate, ...] = ()
+    sizes: Mapping[str, ParityReport] = field(default_factory=dict)
 
     @property
     def has_figures(self) -> bool:
         """Whether a figure comes from a run."""
-        return bool(self.parity) or any(gate.value is not None for gate in self.gates)
+        return bool(self.parity or self.sizes) or any(gate.value is not None for gate in self.gates)
 
 
 def verify_artifact(
@@ -126,6 +133,7 @@ def verify_artifact(
         inputs=info.inputs,
         outputs=info.outputs,
         states=info.states,
+        sizes=tuple(measured.sizes),
         notes=() if expectation is None else expectation.notes,
     )
     (context.output / RECORD_NAME).write_text(record.model_dump_json())
@@ -163,8 +171,10 @@ def _measure(
     save_file(expected, context.output / EXPECTED_NAME)
     outputs = None if evaluation is None else runs.evaluation(evaluation, context)
     parity, gates = None, metrics_not_evaluated(metrics, NO_EVALUATION_SET)
+    golden = load_file(reference / "golden_outputs.safetensors")
     try:
-        check_finite(load_file(reference / "golden_outputs.safetensors"), expected)
+        check_finite(golden, expected)
+        sizes = _compare_sizes(contract, golden, expected)
         if outputs is not None:
             floats = _reference(reference, contract)
             parity = compare(contract, floats, outputs)
@@ -175,7 +185,14 @@ def _measure(
     if runs.non_finite_count:
         found = non_finite_gate(runs.non_finite_count, runs.count, runs.first_non_finite)
         gates = (*gates, found)
-    return _Measured(parity, gates)
+    return _Measured(parity, gates, sizes)
+
+
+def _compare_sizes(contract: Contract, golden: Arrays, found: Arrays) -> dict[str, ParityReport]:
+    """Compare what the float model and the artifact give at each size that is judged."""
+    floats, own = grouped(golden), grouped(found)
+    groups = {label(sizes): group for group, sizes in golden_groups(contract).items()}
+    return {at: compare(contract, floats[group], own[group]) for at, group in groups.items()}
 
 
 def _reference(folder: Path, contract: Contract) -> dict[str, NDArray[Any]]:
@@ -190,10 +207,22 @@ def _gates(
 ) -> tuple[Gate, ...]:
     contract, sizes = summary.contract, (info.size_bytes, summary.float_size_bytes)
     asked = judge(config.budget, contract, measured.parity, *sizes)
+    at_sizes = judge_sizes(config.budget, contract, measured.sizes)
     if config.foreign is not None:
         asked = judge_floors(info, contract, measured.parity)
-    gates = (*asked, *measured.gates)
+        at_sizes = _floors_at_sizes(info, contract, measured)
+    gates = (*asked, *at_sizes, *measured.gates)
     return never_evaluated(gates, "; ".join(info.unverifiable)) if info.unverifiable else gates
+
+
+def _floors_at_sizes(
+    info: ArtifactInfo, contract: Contract, measured: _Measured
+) -> tuple[Gate, ...]:
+    return tuple(
+        gate.model_copy(update={"at": at})
+        for at, parity in measured.sizes.items()
+        for gate in judge_floors(info, contract, parity)
+    )
 
 
 def _why_not_evaluated(contract: Contract, gates: Iterable[Gate], measured: _Measured) -> str:

@@ -33,6 +33,7 @@ def test_public_names_are_these() -> None:
         "ArrayInput",
         "AudioInput",
         "BoxLayout",
+        "Dimension",
         "ImageInput",
         "MaskLayout",
         "ModelSpec",

@@ -18,7 +18,7 @@ from .table import ROWS
 HEADER = """
 import torch
 from torch import nn
-from mobilesdk import ArrayInput, ImageInput, ModelSpec
+from mobilesdk import ArrayInput, Dimension, ImageInput, ModelSpec
 
 class Net(nn.Module):
     def __init__(self, then=lambda x: x):
@@ -62,6 +62,20 @@ def raising(x):
 def counting(x):
     return x[:, : int(x.argmax()) + 1]
 """
+
+
+ROWS_OF = """
+def sharing(x):
+    return x / int(x.shape[0])
+
+def build():
+    size = Dimension(name="rows", axes={{"x": 0}}, {sizes})
+    return ModelSpec(Net({then}).eval(), (X,), dimensions=(size,))
+"""
+
+
+def sized(sizes: str, then: str = "lambda x: x") -> str:
+    return HEADER + ROWS_OF.format(sizes=sizes, then=then)
 
 
 def model(text: str) -> str:
@@ -110,6 +124,9 @@ SOURCES = {
     "names-foreign": model("ModelSpec(Net().eval(), (X,), inputs={'my input': ArrayInput()})"),
     "control-flow": then("drop"),
     "size-from-values": then("counting"),
+    "dimension-unbounded": sized("min=1"),
+    "dimension-constant": sized("min=1, max=8", "sharing"),
+    "dimension-example": sized("sizes=(2, 4)"),
     "contract-image": model("ModelSpec(Net().eval(), (X,), inputs={'x': ImageInput(size=(4, 4))})"),
     "contract-names": model(
         "ModelSpec(Net().eval(), (X,), inputs={'x': ArrayInput(), 'y': ArrayInput()})"

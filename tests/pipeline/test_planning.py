@@ -281,3 +281,43 @@ def test_each_model_that_cannot_be_read_is_told_also_if_it_is_not_the_first(
     assert "first.py" in first
     assert "second.py" in second
     assert plan.unread == ("first", "second")
+
+
+FLEXIBLE = """
+import torch
+from mobilesdk import Dimension, ModelSpec
+
+def build():
+    torch.manual_seed(0)
+    batch = Dimension(name="batch", min=1, max=8, axes={"input_0": 0})
+    return ModelSpec(torch.nn.Linear(4, 3).eval(), (torch.zeros(2, 4),), dimensions=(batch,))
+"""
+
+
+def test_dimensions_are_refused_where_files_or_methods_have_none(command_line):
+    model, samples = command_line.folder / "flexible.py", command_line.folder / "set.npz"
+    model.write_text(FLEXIBLE)
+    values = np.random.default_rng(0).normal(size=(32, 2, 4)).astype(np.float32)
+    np.savez(samples, input_0=values)
+    plain = command_line.target("plain-tier")
+    unaware = command_line.target("tier", profile="grid", compress=grid())
+    without_samples = {"method": "prune_channels", "ratio": 0.5, "reconstruction": False}
+    pruned = command_line.target("pruned-tier", profile="pruned", compress=[without_samples])
+    result = command_line(
+        *("plan", f"{model}:build"),
+        *(part for target in (plain, unaware, pruned) for part in ("--target", target)),
+        *(part for name in ("android-npu", "apple-coreai") for part in ("--target", name)),
+        *("--calibration", samples, "--json"),
+        *(part for plugin in PLUGINS for part in ("--plugin", plugin)),
+    )
+    assert result.code == 2, result.err
+    problems = json.dumps(result.json)
+    has = "the model has batch of 1 \\u2026 8"
+    assert (
+        f"plain takes no model with dimensions: its exporter writes static shapes; {has}"
+        in problems
+    )
+    assert "litert takes no model with dimensions: a .tflite file keeps no largest size" in problems
+    assert "coreai takes no model with dimensions" in problems
+    assert f"grid does not work on models with dimensions; {has}" in problems
+    assert f"prune_channels does not work on models with dimensions; {has}" in problems

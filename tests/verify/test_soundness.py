@@ -11,6 +11,7 @@ from mobilesdk.core.contract import (
     OutputSpec,
     StateSpec,
 )
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.core.flexibility import Flexibility
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.verify.soundness import enforce_contract, enforce_sound
@@ -211,3 +212,59 @@ def test_states_are_states_of_the_file_or_its_inputs_and_outputs():
 def test_states_that_a_converter_dropped_or_changed_are_refused(found, message):
     with pytest.raises(ArtifactInvalid, match=message):
         enforce_contract(found, STATEFUL)
+
+
+LENGTH = Dimension(name="length", min=2, max=8, axes={"ids": 1})
+LENGTHS = Dimension(name="length", sizes=(2, 4, 8), axes={"ids": 1})
+RANGE = Flexibility(ranges=((1, 1), (2, 8)))
+LIST = Flexibility(shapes=((1, 8), (1, 2), (1, 4)))
+HIGHEST = Flexibility(ranges=((0, 1), (0, 8)))
+
+
+def flexible_ids(flexibility):
+    return changed(IDS, shape=(1, -1), flexibility=flexibility)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "found", "is_same"),
+    [
+        (LENGTH, RANGE, True),
+        (LENGTH, HIGHEST, True),
+        (LENGTH, LIST, False),
+        (LENGTH, None, False),
+        (LENGTH, Flexibility(ranges=((1, 1), (2, 9))), False),
+        (LENGTH, Flexibility(ranges=((1, 1), (1, 8))), False),
+        (LENGTH, Flexibility(ranges=((1, 1), (2, None))), False),
+        (LENGTH, Flexibility(ranges=((1, 2), (2, 8))), False),
+        (LENGTH, Flexibility(ranges=((0, 1), (0, 9))), False),
+        (LENGTHS, LIST, True),
+        (LENGTHS, HIGHEST, True),
+        (LENGTHS, RANGE, False),
+        (LENGTHS, Flexibility(shapes=((1, 2), (1, 8))), False),
+    ],
+)
+def test_a_file_allows_just_the_sizes_of_the_contract(dimension, found, is_same):
+    contract = CONTRACT.model_copy(update={"dimensions": (dimension,)})
+    given = info((flexible_ids(found), IMAGE))
+    if is_same:
+        enforce_contract(given, contract)
+    else:
+        with pytest.raises(ArtifactInvalid, match=r"'ids' takes .* in the file, and .* in the con"):
+            enforce_contract(given, contract)
+
+
+def test_axes_of_outputs_that_vary_may_have_any_size_and_others_may_not():
+    contract = CONTRACT.model_copy(
+        update={
+            "dimensions": (LENGTH,),
+            "outputs": (OutputSpec(name="scores", shape=(1, 5), dtype="float32", varying=(1,)),),
+        }
+    )
+    for shape in ((1, -1), (1, 9)):
+        enforce_contract(
+            info((flexible_ids(RANGE), IMAGE), (changed(SCORES, shape=shape),)), contract
+        )
+    with pytest.raises(ArtifactInvalid, match="'scores' is"):
+        enforce_contract(
+            info((flexible_ids(RANGE), IMAGE), (changed(SCORES, shape=(2, -1)),)), contract
+        )

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec, StateSpec
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.step import StepContext
 from mobilesdk.errors import ArtifactInvalid
@@ -18,7 +19,7 @@ from mobilesdk.verify.parity import check_finite
 from mobilesdk.verify.record import NO_EVALUATION_SET, Replay, VariantRecord, VerifyConfig
 from mobilesdk.verify.replay import replay_goldens
 from mobilesdk.verify.variant import verify_artifact
-from tests.coreml.programs import Function, Text, write
+from tests.coreml.programs import Function, Text, ranges, write
 
 CONTRACT = Contract(
     inputs=(InputSpec(name="x", shape=(4,), dtype="float32"),),
@@ -209,3 +210,104 @@ def test_a_model_with_states_is_judged_over_whole_sequences(tmp_path, adds):
     expected = load_file(tmp_path / "out/expected.safetensors")["y"]
     assert expected.shape == (1, 5, 4)
     np.testing.assert_allclose(expected[0, 1], totals[0, 1], rtol=1e-6)
+
+
+FLEXIBLE = Contract(
+    inputs=(InputSpec(name="x", shape=(1, 4), dtype="float32"),),
+    outputs=(OutputSpec(name="y", shape=(1, 4), dtype="float32", varying=(1,)),),
+    dimensions=(Dimension(name="length", min=2, max=9, axes={"x": 1}),),
+)
+
+
+def doubling(folder: Path, *, allowed: tuple[int, int] = (2, 9), baked: bool = False) -> Path:
+    """Write a package that doubles; if it is baked, by half its length: twice at a length of 4."""
+    free = ("float32", (1, None))
+    made = Function(
+        {"x": free}, ("y",), allowed={"x": ranges((1, 1), allowed)}, pictures={"y": free}
+    )
+    body = made.body
+    factor: object = np.float32(2)
+    if baked:
+        body.op("shape", {"sizes": ("int32", (2,))}, x="x")
+        body.op("cast", {"counts": ("float32", (2,))}, x="sizes", dtype=Text("fp32"))
+        share = body.const("share", np.array([0, 0.5], np.float32))
+        body.op("mul", {"shares": ("float32", (2,))}, x="counts", y=share)
+        axes = body.const("axes", np.array([0], np.int32))
+        body.op("reduce_sum", {"factor": ("float32", (1,))}, x="shares", axes=axes, keep_dims=True)
+        factor = "factor"
+    body.op("mul", {"y": free}, x="x", y=factor)
+    return write(folder / "m.mlpackage", made)
+
+
+def verify_flexible(path: Path, folder: Path) -> VariantRecord:
+    groups = {"": 4, "length=2/": 2, "length=5/": 5, "length=9/": 9}
+    inputs = {
+        f"{group}x": np.arange(2 * size, dtype=np.float32).reshape(2, 1, size) + 1
+        for group, size in groups.items()
+    }
+    save_file(inputs, folder / "golden_inputs.safetensors")
+    outputs = {name.replace("x", "y"): 2 * values for name, values in inputs.items()}
+    save_file(outputs, folder / "golden_outputs.safetensors")
+    np.save(folder / "reference_0.npy", outputs["y"])
+    (folder / "out").mkdir()
+    verify_artifact(
+        path,
+        runtime_name="coreml",
+        summary=SUMMARY.model_copy(update={"contract": FLEXIBLE}),
+        expectation=None,
+        reference=folder,
+        evaluation=Set(inputs["x"]),
+        config=VerifyConfig(budget=Budget(any=AnyBudget(min_sqnr_db=40.0))),
+        context=StepContext(folder / "out"),
+    )
+    return VariantRecord.model_validate_json((folder / "out/record.json").read_bytes())
+
+
+def test_each_size_of_a_dimension_is_judged(tmp_path):
+    record = verify_flexible(doubling(tmp_path), tmp_path)
+    assert record.sizes == ("length=4", "length=2", "length=5", "length=9")
+    assert [(gate.at, gate.verdict) for gate in record.gates] == [
+        ("", "passed"),
+        *((at, "passed") for at in record.sizes),
+    ]
+    assert record.verification == "verified_by_reference"
+    expected = load_file(tmp_path / "out/expected.safetensors")
+    assert expected["length=9/y"].shape == (2, 1, 9)
+
+
+def test_an_artifact_that_is_right_at_one_size_only_fails(tmp_path):
+    record = verify_flexible(doubling(tmp_path, baked=True), tmp_path)
+    verdicts = {gate.title: gate.verdict for gate in record.gates}
+    assert verdicts["min_sqnr_db of y"] == verdicts["min_sqnr_db of y at length=4"] == "passed"
+    assert verdicts["min_sqnr_db of y at length=2"] == "failed"
+    assert verdicts["min_sqnr_db of y at length=9"] == "failed"
+    assert record.verification == "failed_gate"
+
+
+@pytest.mark.parametrize("allowed", [(2, 8), (2, 10), (1, 9), (4, 4)])
+def test_an_artifact_of_another_range_is_refused_before_it_runs(tmp_path, allowed):
+    with pytest.raises(ArtifactInvalid, match=r"\[1, 2…9\] in the contract"):
+        verify_flexible(doubling(tmp_path, allowed=allowed), tmp_path)
+
+
+def test_the_goldens_of_all_sizes_are_replayed(tmp_path):
+    verify_flexible(doubling(tmp_path), tmp_path)
+    replay_goldens(
+        "coreml",
+        tmp_path / "m.mlpackage",
+        FLEXIBLE,
+        inputs=tmp_path / "golden_inputs.safetensors",
+        expected=tmp_path / "out/expected.safetensors",
+        context=StepContext(tmp_path),
+    )
+    replay = Replay.model_validate_json((tmp_path / "replay.json").read_bytes())
+    assert (replay.sample_count, replay.passed) == (8, True)
+
+
+def test_a_size_at_which_no_limit_applies_is_not_verified():
+    from mobilesdk.verify.gates import judge_sizes
+    from mobilesdk.verify.parity import compare
+
+    values = {"y": np.ones((2, 1, 9), np.float32)}
+    (gate,) = judge_sizes(Budget(), FLEXIBLE, {"length=9": compare(FLEXIBLE, values, values)})
+    assert (gate.at, gate.verdict) == ("length=9", "not_evaluated")

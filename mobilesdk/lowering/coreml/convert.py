@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from mobilesdk.core.contract import Contract
+from mobilesdk.core.dimension import flexibility_of, own_sizes
 from mobilesdk.coreml.infinities import takes_infinity
 from mobilesdk.errors import ConversionFailed, StepFailed
 from mobilesdk.graph.origin import place_of_node
@@ -164,8 +165,9 @@ def to_mil(
     pipeline.remove_passes(_INEXACT_PASSES)
     if keep_weights:
         pipeline.remove_passes(_WEIGHT_CHANGING_PASSES)
+    shapes = _input_shapes(ct, contract)
     inputs = [
-        ct.TensorType(name=spec.name, shape=spec.shape, dtype=_ARRAY_TYPES[spec.dtype])
+        ct.TensorType(name=spec.name, shape=shapes[spec.name], dtype=_ARRAY_TYPES[spec.dtype])
         for spec in contract.inputs
     ]
     outputs = [
@@ -183,6 +185,30 @@ def to_mil(
     )
     _refuse_infinite(mil, compute_precision)
     return mil
+
+
+def _input_shapes(ct: Any, contract: Contract) -> dict[str, Any]:
+    """Give the shape of each input: numbers, ranges, or the shapes that are allowed."""
+    own, found = own_sizes(contract), {}
+    ranges = {
+        each.name: ct.RangeDim(each.min, each.max, default=own[each.name], symbol=each.name)
+        for each in contract.dimensions
+    }
+    for spec in contract.inputs:
+        flexible = flexibility_of(contract, spec)
+        if flexible is None:
+            found[spec.name] = spec.shape
+        elif flexible.shapes:
+            found[spec.name] = ct.EnumeratedShapes(flexible.shapes, default=spec.shape)
+        else:
+            axes = {
+                axis: ranges[each.name]
+                for each in contract.dimensions
+                for axis in each.axes.get(spec.name, ())
+            }
+            shape = [axes.get(axis, size) for axis, size in enumerate(spec.shape)]
+            found[spec.name] = ct.Shape(shape)
+    return found
 
 
 def write_package(mil: Any, path: Path, *, target: str, compute_units: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import Any
@@ -27,15 +27,24 @@ _HINTS = {
 }
 
 
-def export_module(module: torch.fx.GraphModule) -> torch.export.ExportedProgram:
+def export_module(
+    module: torch.fx.GraphModule,
+    example: Sequence[torch.Tensor],
+    dynamic_shapes: Sequence[Mapping[int, Any]] = (),
+) -> torch.export.ExportedProgram:
     """Export a module again after its graph was rewritten.
+
+    Args:
+        module: Takes and gives flat tensors.
+        example: Inputs of its own shapes.
+        dynamic_shapes: Axis → ``torch.export.Dim`` for each input; shapes are static without.
 
     Raises:
         ConversionFailed: torch cannot export it.
     """
-    inputs = tuple(_example(node) for node in module.graph.find_nodes(op="placeholder"))
+    dynamic = tuple(map(dict, dynamic_shapes)) if any(dynamic_shapes) else None
     with quiet("torch.export"), torch.no_grad():
-        return torch.export.export(module, inputs)
+        return torch.export.export(module, tuple(example), dynamic_shapes=dynamic)
 
 
 def lower(program: torch.export.ExportedProgram, partitioners: list[Any]) -> Any:
@@ -48,8 +57,30 @@ def lower(program: torch.export.ExportedProgram, partitioners: list[Any]) -> Any
 
     with quiet("ExecuTorch", program):
         return to_edge_transform_and_lower(
-            program, transform_passes=[_number_ops], partitioner=partitioners
+            program, transform_passes=[_infer_sizes, _number_ops], partitioner=partitioners
         )
+
+
+def _infer_sizes(module: torch.fx.GraphModule) -> Any:
+    """Leave the one symbolic size of a view to the number of elements, as XNNPACK's views take it.
+
+    Views with several such sizes stay outside of its delegates; at run time they cost nothing.
+    """
+    from executorch.exir.dialects._ops import ops
+    from torch.fx.passes.infra.pass_base import PassResult
+
+    has_changed = False
+    for node in module.graph.find_nodes(op="call_function", target=ops.edge.aten.view_copy.default):
+        sizes = list(node.args[1])
+        symbolic = [place for place, size in enumerate(sizes) if not isinstance(size, int)]
+        if len(symbolic) == 1 and -1 not in sizes:
+            sizes[symbolic[0]] = -1
+            node.args = (node.args[0], sizes)
+            has_changed = True
+    if has_changed:
+        module.graph.eliminate_dead_code()
+        module.recompile()
+    return PassResult(module, has_changed)
 
 
 def _number_ops(module: torch.fx.GraphModule) -> Any:
@@ -147,8 +178,3 @@ def _explained(
         f"{converter} refused the model{where}: {first_line}",
         hint=hint or "rewrite the op named here, or give this target another backend.",
     )
-
-
-def _example(placeholder: torch.fx.Node) -> torch.Tensor:
-    value = placeholder.meta["val"]
-    return torch.zeros(value.shape, dtype=value.dtype)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from mobilesdk.graph.symbols import is_static, same_shape
 from mobilesdk.lowering.xnnpack.editing import insert, insert_reshape, replace, shape_of
 from mobilesdk.lowering.xnnpack.weights import constant
 
@@ -24,7 +25,8 @@ def write_out_attention(node: Node) -> None:
     """Replace ``scaled_dot_product_attention``, unless its mask is of true and false.
 
     Args:
-        node: Of the graph of a module. Grouped queries and dropout are left as they are, too.
+        node: Of the graph of a module. Grouped queries and dropout are left as they are, too, and
+            a causal mask whose size differs from call to call.
     """
     query, key, value = node.args[:3]
     given: list[Any] = list(node.args[3:6])
@@ -33,7 +35,9 @@ def write_out_attention(node: Node) -> None:
     batch = queries[:-2]
     left_alone = dropout or node.kwargs.get("enable_gqa") or len(node.args) > 6
     hides = mask is not None and not mask.meta["val"].is_floating_point()
-    if left_alone or hides or keys[:-2] != batch or values[:-2] != batch:
+    if left_alone or hides or not all(same_shape(each[:-2], batch) for each in (keys, values)):
+        return
+    if causal and not is_static([node.meta["val"], key.meta["val"]]):
         return
     scale = node.kwargs.get("scale") or 1 / sqrt(queries[-1])
     stack = prod(batch)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from mobilesdk.graph.symbols import is_static, same_shape
 from mobilesdk.lowering.xnnpack.attention import write_out_attention
 from mobilesdk.lowering.xnnpack.editing import insert, insert_reshape, replace, shape_of
 
@@ -44,7 +45,7 @@ def _flatten_batches(node: Node) -> None:
     """Multiply stacks of matrices as one batch: the general product brings expansions along."""
     left, right = map(shape_of, node.args)
     batch = left[:-2]
-    if not batch or batch != right[:-2]:
+    if not batch or not same_shape(batch, right[:-2]):
         return
     stacks = [
         insert_reshape(node, value, [prod(batch), *shape[-2:]])
@@ -64,7 +65,10 @@ def _write_out_sigmoid(node: Node) -> None:
 
 def _reshape(node: Node) -> None:
     """Write an added or removed axis, or a view, as a reshape: it asks for no order in memory."""
-    replace(node, insert_reshape(node, node.args[0], shape_of(node)))
+    if node.target is _aten.view.default and not is_static(node.meta["val"]):
+        node.target = _aten.reshape.default
+    else:
+        replace(node, insert_reshape(node, node.args[0], shape_of(node)))
 
 
 def _write_out_length(node: Node) -> None:
@@ -85,6 +89,8 @@ def _write_out_length(node: Node) -> None:
 
 def _repeat_pixels(node: Node) -> None:
     """Write nearest resizing by whole numbers as copies joined along new axes, which are int8."""
+    if not is_static(node.meta["val"]):
+        return
     batch, channels, rows, columns = shape_of(node.args[0])
     wanted = shape_of(node)[2:]
     down, across = wanted[0] // rows, wanted[1] // columns
@@ -96,7 +102,7 @@ def _repeat_pixels(node: Node) -> None:
     replace(node, insert_reshape(node, value, shape_of(node)))
 
 
-def _repeated(node: Node, value: object, shape: list[int], times: int) -> object:
+def _repeated(node: Node, value: Node, shape: list[int], times: int) -> Node:
     """Insert ``times`` copies of a value of a shape, along the middle one of its three axes.
 
     Each copy is an op of its own: the partitioner counts different operands only.
@@ -110,7 +116,10 @@ def _repeated(node: Node, value: object, shape: list[int], times: int) -> object
 def _select(node: Node) -> None:
     """Write one place of an axis as a slice, then reshape."""
     value, axis, place = node.args
-    part = _part(node, value, axis, place % shape_of(value)[axis], 1)
+    length = shape_of(value)[axis]
+    if place < 0 and not isinstance(length, int):
+        return
+    part = _part(node, value, axis, place if place >= 0 else place + length, 1)
     replace(node, insert_reshape(node, part, shape_of(node)))
 
 
@@ -120,6 +129,8 @@ def _take_apart(node: Node) -> None:
     place_of_axis = 1 if single else 2
     axis = node.args[place_of_axis] if len(node.args) > place_of_axis else 0
     lengths = [1 if single else part.shape[axis] for part in node.meta["val"]]
+    if not all(isinstance(length, int) for length in lengths):
+        return
     starts = [0, *accumulate(lengths)]
     for user in list(node.users):
         place = user.args[1]
