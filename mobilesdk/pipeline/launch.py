@@ -274,7 +274,8 @@ def _outcome(job: Job, worker: Worker, title: str) -> Outcome:
         how = f"exit code {returncode} and no result"
     raise WorkerCrashed(
         f"{title} ended by {how}. Its last lines:\n{last_lines(words)}",
-        hint="run mobilesdk doctor: some versions of the toolchains crash together.",
+        hint="run mobilesdk doctor: some versions of the toolchains crash together. If it names "
+        "none, the model or file is what its code cannot stand: report it with these lines.",
     )
 
 
