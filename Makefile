@@ -12,7 +12,7 @@ help:
 	@echo "make demo     build the example model for every shipped target into demo/"
 	@echo "make test     run the tests, in less than ten minutes"
 	@echo "make test-slow  run the tests that build with every toolchain"
-	@echo "make stress   kill a build 200 times, and resume it (KILLS=10 for fewer)"
+	@echo "make stress   kill builds 200 times and fill their disks; resume them (KILLS=10 for fewer)"
 	@echo "make conformance  run all of Apple's operation tests in the reference executor (half an hour)"
 	@echo "make check    lint, format, types, layers, spelling, links, generated files"
 	@echo "make bench    measure the tool itself (benchmarks/)"

@@ -1,16 +1,19 @@
-"""Kill builds two hundred times: ``python -m tests.stress [--kills 200] [--cold 10] …``.
+"""Kill builds two hundred times, and fill their disks: ``python -m tests.stress [--kills 200] …``.
 
-A small model, from an empty cache each time, for targets of one format after the other. The
-toolchain is imported once for all builds of a format (`tests.stress.preloaded`); of Core ML and
-ExecuTorch together, some builds are started as a user starts them. Instants are the same ones for
-the same seed. After each kill the files are looked at and the build is resumed. Ends with 1 if
-anything was damaged, or anything else was given.
+A small model, for targets of one format after the other. The toolchain is imported once for all
+builds of a format (`tests.stress.preloaded`); of Core ML and ExecuTorch together, some builds are
+started as a user starts them. Instants are drawn from a seed. After each kill the files are looked
+at and the build is resumed. Ends with 1 if anything was damaged, or anything else was given.
+
+Copies of this process have imported this program, so that its files count as files of the model:
+leave them alone while it runs.
 """
 
 import argparse
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -20,9 +23,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tests.stress import preloaded
+from mobilesdk.pipeline.job import TaskKind
+from mobilesdk.pipeline.preloading import preloads
+from mobilesdk.plugins.contract import PROGRAM_PRELOADS
+from tests.conftest import STAND_INS, CommandLine, build_arguments
+from tests.stress import disks, preloaded
 from tests.stress.killing import Case, prepared, start_command, trial, undisturbed
-from tests.stress.tables import by_step, by_victim, late
+from tests.stress.tables import by_disk, by_step, by_victim, late
 
 MODEL = """
 import torch
@@ -43,10 +50,13 @@ FORMATS = {
     "litert": ("android-gpu", "android-xnnpack-litert"),
     "coreai": ("apple-coreai",),
 }
+PACKAGES = ("data", "compressors", "frontends", "graph", "verify", "report")
+READERS = {"coreml": ("coreml",), "executorch": ("flatbuffers",), "litert": ("flatbuffers",)}
 COLD_TARGETS = ("apple-legacy", "android-xnnpack")
 SETS = ("calibration", "evaluation")
 KILLED = ("command", "template", "worker")
 INTERRUPTED = ("interrupt",)
+STORES = ("file", "folder")
 
 
 def write_model(folder):
@@ -85,14 +95,16 @@ def killed(case, before, count, seed, victims, say):
     return found
 
 
+def packages(name):
+    """Give the packages of mobilesdk that a build for a format needs."""
+    return (*PACKAGES, f"lowering.{name}", *READERS.get(name, ()))
+
+
 def of_format(name, folder, model, counts, seed, say, send):
     """Import a toolchain, and kill builds that are copies of this process."""
-    from mobilesdk.pipeline.job import TaskKind
-    from mobilesdk.pipeline.preloading import preloads
-
     started = case_of(FORMATS[name], folder, model)
     real = undisturbed(started)
-    preloaded.preload(preloads(TaskKind.EXPORT, name))
+    preloaded.preload((*PROGRAM_PRELOADS, *preloads(TaskKind.EXPORT, name)), packages(name))
     case = replace(started, command=preloaded.start_command)
     undisturbed(case)  # what is imported in the steps themselves is read from the disk once
     before = undisturbed(case)
@@ -103,6 +115,31 @@ def of_format(name, folder, model, counts, seed, say, send):
         raise AssertionError(f"{name}: copies give other bytes than new processes")
     for count, victims in zip(counts, (KILLED, INTERRUPTED), strict=True):
         send(killed(case, before, count, seed, victims, say))
+
+
+def on_disks(folder, model, limits, say, send):
+    """Fill the disks of a build with stand-ins for the toolchains, and of a real one."""
+    preloaded.preload((*PROGRAM_PRELOADS, *preloads(TaskKind.EXPORT, "coreml")), packages("coreml"))
+    for case, count in (
+        (stand_in_case(folder), limits),
+        (case_of(FORMATS["coreml"], folder / "coreml", model), limits // 10),
+    ):
+        if count == 0:
+            continue
+        case = replace(case, command=preloaded.start_command)
+        undisturbed(case)
+        send([*disks.filled(case, undisturbed(case), count, say)])
+
+
+def stand_in_case(folder):
+    """Give the build of a file and a folder."""
+    folder.mkdir()
+    for seed, name in enumerate(SETS):
+        values = np.random.default_rng(seed).normal(size=(40, 4)).astype(np.float32)
+        np.savez(folder / f"{name}.npz", x=values)
+    targets = [CommandLine(folder, None, None).target(name, store=name) for name in STORES]
+    arguments = build_arguments(folder, targets, "")[:-2]
+    return Case(tuple(map(str, arguments)), folder / "stand_ins", STAND_INS)
 
 
 def in_process(function, *arguments):
@@ -138,11 +175,17 @@ def cold(folder, model, count, seed, say):
     return found
 
 
+def hear_interrupts():
+    """Undo what a shell does to its background jobs, which pass it on to all they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def parsed():
     parser = argparse.ArgumentParser(description="Kill builds at random instants; resume them.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--interrupts", type=int, default=20)
     parser.add_argument("--cold", type=int, default=20, help="of builds that import everything")
+    parser.add_argument("--disks", type=int, default=100, help="sizes of each full disk")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -150,6 +193,7 @@ def parsed():
 
 def main():
     preloaded.require_mark()
+    hear_interrupts()
     arguments = parsed()
     started_s = time.monotonic()
     console = Console(highlight=False, width=120)
@@ -163,17 +207,25 @@ def main():
             shares(number, len(formats)) for number in (arguments.kills, arguments.interrupts)
         )
         for each, counts in zip(formats, zip(kills, interrupts, strict=True), strict=True):
-            trials += in_process(
-                of_format, each, folder / each, model, counts, arguments.seed, console.print
+            if any(counts):
+                trials += in_process(
+                    of_format, each, folder / each, model, counts, arguments.seed, console.print
+                )
+        started_anew, filled = [], []
+        if arguments.cold:
+            started_anew = cold(
+                folder / "cold", model, arguments.cold, arguments.seed, console.print
             )
-        started_anew = cold(folder / "cold", model, arguments.cold, arguments.seed, console.print)
+        if arguments.disks:
+            filled = in_process(on_disks, folder / "disks", model, arguments.disks, console.print)
     for title, group in (("Copies", trials), ("Started anew", started_anew)):
         console.print(by_victim(title, group))
         console.print(by_step(title, group))
     trials += started_anew
+    console.print(by_disk(filled))
     console.print(f"{len(trials)} trials in {(time.monotonic() - started_s) / 60:.0f} min")
     console.print(late(trials))
-    sys.exit(1 if any(each.faults for each in trials) else 0)
+    sys.exit(1 if any(each.faults for each in (*trials, *filled)) else 0)
 
 
 if __name__ == "__main__":

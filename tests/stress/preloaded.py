@@ -7,7 +7,9 @@ the processes and who belongs to whom, the descriptors, the signals, the files.
 """
 
 import ctypes
+import importlib
 import os
+import pkgutil
 import select
 import signal
 import subprocess
@@ -16,6 +18,7 @@ import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
+import mobilesdk
 from mobilesdk.pipeline import forking, template
 
 MARK = "MOBILESDK_STRESS_TRIAL"
@@ -149,9 +152,18 @@ def _environment():
     return _environment(Job(kind=TaskKind.READ, output=Path())) | {MARK: as_mark("harness")}
 
 
-def preload(names):
-    """Import toolchains, as a template does, and what the command line and the steps need."""
+def preload(names, packages):
+    """Import toolchains, as a template does, and all that commands and steps need of us.
+
+    Args:
+        names: `preloads` of plug-ins.
+        packages: Of mobilesdk.
+    """
     for name in ("mobilesdk.pipeline.steps", "mobilesdk.pipeline.build", "mobilesdk.cli.build"):
         forking.preload(name)
     for name in names:
         forking.preload(name)
+    for package in packages:
+        folder = Path(mobilesdk.__file__).parent.joinpath(*package.split("."))
+        for module in pkgutil.walk_packages([str(folder)], f"mobilesdk.{package}."):
+            importlib.import_module(module.name)

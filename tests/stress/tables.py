@@ -56,6 +56,28 @@ def by_step(title, trials):
     return table
 
 
+def by_disk(filled):
+    """Count the builds on full disks by what lay on them."""
+    table = Table(title="Full disks", title_justify="left")
+    table.add_column("on the disk")
+    table.add_column("its limit is of")
+    for column in ("builds", "refused", "bundle of what was built", "with a fault"):
+        table.add_column(column, justify="right")
+    groups = defaultdict(list)
+    for each in filled:
+        groups[" and ".join(each.parts), each.limit.kind].append(each)
+    for (parts, kind), group in groups.items():
+        refused = [each for each in group if each.refused]
+        cells = (
+            len(group),
+            len(refused),
+            sum(each.bundle_after for each in refused),
+            sum(bool(each.faults) for each in group),
+        )
+        table.add_row(parts, kind, *map(str, cells))
+    return table
+
+
 def late(trials):
     """Say how many took longer to end than they may."""
     count = sum(each.end_s > END_LIMIT_S for each in trials)
