@@ -142,7 +142,7 @@ def _scaled(wiring: Wiring) -> Iterator[tuple[Use, Operation, NDArray[Any]]]:
         for operation in wiring.constants.chain(use.name):
             if is_constexpr(operation.type):
                 scales = wiring.argument(operation, "scale")
-                if scales is not None:
+                if scales is not None and scales.dtype.kind == "f":  # else another check tells
                     yield use, operation, scales
 
 

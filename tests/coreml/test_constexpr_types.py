@@ -14,7 +14,7 @@ from mobilesdk.coreml.inspection import inspect_package
 from mobilesdk.coreml.package import Package
 from mobilesdk.errors import ArtifactInvalid, FileRejected, UnsupportedProgram
 from tests.coreml.building import Builder
-from tests.coreml.programs import Function, Typed, write
+from tests.coreml.programs import Function, Text, Typed, write
 
 SHAPE = (2, 4)
 X = np.ones((1, 4), np.float16)
@@ -129,6 +129,17 @@ def test_an_argument_is_given_once(tmp_path: Path) -> None:
     made.body.op("linear", {"y": ("float16", (1, 2))}, x="x", weight="w")
     with pytest.raises(FileRejected, match="w has scale twice"):
         load(write(tmp_path / "m", made))
+
+
+def test_scales_are_numbers(tmp_path: Path) -> None:
+    made = Function({"x": ("float16", (1, 4))}, ("y",))
+    data = Builder.inline(np.ones(SHAPE), "int8")
+    made.body.op(BLOCKS, {"w": ("float16", SHAPE)}, data=data, scale=Text("one"))
+    made.body.op("linear", {"y": ("float16", (1, 2))}, x="x", weight="w")
+    path = write(tmp_path / "m", made)
+    assert "scale of string; MIL has float16, float32" in problems(path)
+    with pytest.raises(ArtifactInvalid, match="scale of string"):
+        load(path)
 
 
 def test_operations_have_no_arguments_among_their_attributes(tmp_path: Path) -> None:
