@@ -14,11 +14,12 @@ import pytest
 
 def keras_on_torch() -> Any:
     """Import Keras as the frontend does: on torch, and away from the settings of the user."""
-    os.environ["KERAS_BACKEND"] = "torch"
-    os.environ.setdefault("KERAS_HOME", os.devnull)  # no folder: nothing is read or written
-    import keras
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", "torch")
+        patch.setenv("KERAS_HOME", os.devnull)  # no folder: nothing is read or written
+        import keras
 
-    return keras
+        return keras
 
 
 def save(model: Any, path: Path) -> Path:

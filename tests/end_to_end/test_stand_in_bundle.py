@@ -48,7 +48,12 @@ def test_a_bundle_has_the_documented_tree_and_a_manifest_that_names_every_file(b
     }
     (variant,) = manifest.models[0].variants
     assert (variant.target, variant.profile, variant.overrides) == ("first", "plain", ())
-    assert variant.inputs["x"].model_dump() == {"name": "x", "shape": (1, 4), "dtype": "float32"}
+    assert variant.inputs["x"].model_dump() == {
+        "name": "x",
+        "shape": (1, 4),
+        "dtype": "float32",
+        "flexibility": None,
+    }
     assert list(variant.outputs) == ["scores"]
     assert variant.export["how"] == "right"
     assert variant.ran_on == "plain on the host's CPU"
