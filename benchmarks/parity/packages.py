@@ -72,7 +72,8 @@ def _pipeline(module: nn.Module, samples: Samples) -> Write:
     inputs = input_leaves(module, samples[0])
     contract = make_contract(spec, inputs, run_module(module, inputs), None)
     inputs = inputs.renamed(each.name for each in contract.inputs)
-    program, _ = convert.decompose(prepare(export_module(module, inputs)))
+    exported, _ = export_module(module, inputs)
+    program, _ = convert.decompose(prepare(exported))
     convert.refuse_silent_faults(program)
 
     def write(target: str, precision: str, path: Path) -> None:

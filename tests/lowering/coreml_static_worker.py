@@ -44,7 +44,7 @@ class Convolutions(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         x = nn.functional.relu6(self.stem(nn.functional.pad(image, (0, 1, 0, 1))))
-        y = self.depthwise(x) + self.shift + x
+        y = self.depthwise(x) - self.shift + x
         y = nn.functional.max_pool2d(y, 2)
         y = torch.cat([nn.functional.silu(self.gated(y)), self.clamped(y).clamp(-1, 1)], 1)
         y = self.up(y) + self.offset

@@ -218,7 +218,7 @@ def test_scales_near_zero_are_remarked_and_no_fault(folder: Path) -> None:
 
 
 def test_an_overflow_at_run_time_is_found_with_its_operation(folder: Path) -> None:
-    """A square above 65,504: the file is sound, and a run of it is not."""
+    """A square above 65,504, written as a product: the file is sound, and a run of it is not."""
     assert inspect(folder, "overflow").problems == ()
     executable = load(folder / "overflow.mlpackage")
     (name,) = executable.input_names
@@ -226,7 +226,7 @@ def test_an_overflow_at_run_time_is_found_with_its_operation(folder: Path) -> No
     assert executable.non_finite == ()
     found = executable.predict({name: np.full((8, 8), 300, np.float32)})
     (overflow,) = executable.non_finite
-    assert (overflow.op_type, overflow.of_infinity) == ("square", False)
+    assert (overflow.op_type, overflow.of_infinity) == ("mul", False)
     assert not np.allclose(next(iter(found.values())), 1)
 
 

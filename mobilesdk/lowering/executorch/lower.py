@@ -36,15 +36,16 @@ def export_module(
 
     Args:
         module: Takes and gives flat tensors.
-        example: Inputs of its own shapes.
+        example: Inputs of its own shapes, in any layout: ExecuTorch takes plain ones only.
         dynamic_shapes: Axis → ``torch.export.Dim`` for each input; shapes are static without.
 
     Raises:
         ConversionFailed: torch cannot export it.
     """
     dynamic = tuple(map(dict, dynamic_shapes)) if any(dynamic_shapes) else None
+    plain = tuple(value.clone(memory_format=torch.contiguous_format) for value in example)
     with quiet("torch.export"), torch.no_grad():
-        return torch.export.export(module, tuple(example), dynamic_shapes=dynamic)
+        return torch.export.export(module, plain, dynamic_shapes=dynamic)
 
 
 def lower(program: torch.export.ExportedProgram, partitioners: list[Any]) -> Any:
