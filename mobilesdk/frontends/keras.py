@@ -68,29 +68,13 @@ class KerasFrontend:
             ArtifactInvalid: Preparation changed what the model computes.
             FileRejected: It is hostile, or could run code and is not trusted.
         """
-        import torch
-
-        from mobilesdk.graph.capture import write_dependencies
         from mobilesdk.graph.keras_archive import check_keras_file
-        from mobilesdk.graph.recorder import Recorder
+        from mobilesdk.graph.model_file import reading_file
 
-        torch.set_num_threads(context.threads)
-        torch.manual_seed(context.seed)
-        path = Path(source.reference)
-        if source.weights is not None:
-            raise InvalidModel(
-                f"{path.name} holds its weights, and {source.weights.name} was given besides.",
-                hint="leave --weights out.",
-            )
-        recorder = Recorder()
-        recorder.require(path)
-        check_keras_file(path, trusted=source.trusted)
-        with recorder.recording(), torch.no_grad(), tempfile.TemporaryDirectory() as home:
-            context.report(f"reading {path.name}")
+        with reading_file(source, context) as path, tempfile.TemporaryDirectory() as home:
+            check_keras_file(path, trusted=source.trusted)
             model = _load(path.absolute(), Path(home), trusted=source.trusted)
-            made = _write(model, source, context)
-        write_dependencies(recorder, context)
-        return made
+            return _write(model, source, context)
 
 
 PLUGIN = KerasFrontend()

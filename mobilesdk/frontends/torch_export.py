@@ -67,30 +67,15 @@ class TorchExportFrontend:
             ArtifactInvalid: Preparation changed what the program computes.
             FileRejected: It is hostile, or could run code and is not trusted.
         """
-        import torch
-
-        from mobilesdk.graph.capture import write_dependencies, write_model
+        from mobilesdk.graph.capture import write_model
         from mobilesdk.graph.foreign_program import as_flat_module
-        from mobilesdk.graph.recorder import Recorder
+        from mobilesdk.graph.model_file import reading_file
 
-        torch.set_num_threads(context.threads)
-        torch.manual_seed(context.seed)
-        path = Path(source.reference)
-        if source.weights is not None:
-            raise InvalidModel(
-                f"{path.name} holds its weights, and {source.weights.name} was given besides.",
-                hint="leave --weights out, or give the function that makes the module.",
-            )
-        recorder = Recorder()
-        recorder.require(path)
-        with recorder.recording(), torch.no_grad():
-            context.report(f"reading {path.name}")
+        with reading_file(source, context) as path:
             program = _trusted_program(path) if source.trusted else _foreign_program(path)
             module, inputs, outputs = as_flat_module(program)
             spec = ModelSpec(module, inputs.tensors)
-            model = write_model(spec, inputs, outputs, source.contract, context)
-        write_dependencies(recorder, context)
-        return model
+            return write_model(spec, inputs, outputs, source.contract, context)
 
 
 def _foreign_program(path: Path) -> ExportedProgram:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from mobilesdk.bundle.canonical import tree_hash
 from mobilesdk.bundle.manifest import read_manifest
 from mobilesdk.errors import WriteFailed
-from tests.stress.killing import LOOK_S, ends_within, left, look_at_bundle, look_at_cache
+from tests.stress.killing import LOOK_S, ends_within, left, look_at_bundle, look_at_cache, resume
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 ROOM_BYTES = 1 << 30
@@ -144,14 +144,7 @@ def _build(case, before, found, mark):
 def _resume(case, before, found, mark):
     case.bundle.parent.mkdir(parents=True, exist_ok=True)
     case.temporary.mkdir(parents=True, exist_ok=True)
-    code = case.start(mark).wait()
-    if code != before.exit_code:
-        words = (case.folder / "stderr").read_text(errors="replace")
-        found.faults.append(f"the resumed build ended with {code}: {words[-2000:]}")
-    elif tree_hash(case.bundle) != before.sha256:
-        found.faults.append("the resumed build gave other bytes")
-    look_at_cache(case, found)
-    found.faults += [f"{place} is left after the resumed build" for place in left(case)]
+    resume(case, before, mark, found)
 
 
 def spread(most, count):

@@ -238,7 +238,7 @@ def trial(case, before, number, *, seed=0, victims=("command", "template", "work
             found.instant_s = time.monotonic() - started_s
             _look_at_ends(process, mark, found)
             _look_at_files(case, found)
-            _resume(case, before, mark, found)
+            resume(case, before, f"{mark}-resumed", found)
             return found
         wait_s = LOOK_S
     return None
@@ -327,15 +327,16 @@ def look_at_cache(case, found):
     return len(entries)
 
 
-def _resume(case, before, mark, found):
-    code = case.start(f"{mark}-resumed").wait()
+def resume(case, before, mark, found):
+    """Build again, and note what is not as after a build that nobody disturbed."""
+    code = case.start(mark).wait()
     if code != before.exit_code:
         words = (case.folder / "stderr").read_text(errors="replace")
         found.faults.append(f"the resumed build ended with {code}: {words[-2000:]}")
     elif tree_hash(case.bundle) != before.sha256:
         found.faults.append("the resumed build gave other bytes")
     look_at_cache(case, found)
-    found.faults += [f"{place} is left" for place in left(case)]
+    found.faults += [f"{place} is left after the resumed build" for place in left(case)]
 
 
 def left(case):
