@@ -443,8 +443,7 @@ def test_children_of_a_killed_template_end_with_their_worker(run, tmp_path):
         os.kill(workers._templates[0].pid, signal.SIGKILL)
         thread.join()
     worker, inside, *_ = pids.read_text().split()
-    assert ended(worker)
-    assert eventually(lambda: ended(inside))
+    assert eventually(lambda: ended(worker) and ended(inside))
     assert isinstance(failed[0], errors.WorkerCrashed)
     for pid in pids.read_text().split()[2:]:  # nobody is left who would know of these
         if not ended(pid):
