@@ -92,7 +92,7 @@ class RangeObserver:
         if self._averages is not None:
             self._averages.add(low, high, sample)
         if self._histogram is not None:
-            self._histogram.add(flat.astype(np.float64), max(-low, high))
+            self._histogram.add(flat, max(-low, high))
 
     def range(self) -> tuple[float, float]:
         """Give the lower and the upper end; the lower is at most the upper.
