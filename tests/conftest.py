@@ -14,7 +14,9 @@ import hypothesis
 import numpy as np
 import pytest
 
+from mobilesdk.pipeline import launch
 from mobilesdk.plugins import discovery
+from tests.shared_templates import SharedTemplates
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -143,8 +145,16 @@ def _rank(name):
     return -int.from_bytes(name.encode()[:7].ljust(7, b"\0"))
 
 
+@pytest.fixture(scope="session")
+def shared_templates():
+    """Templates for all commands that tests of this process run in it."""
+    with contextlib.closing(SharedTemplates()) as templates:
+        yield templates
+
+
 @pytest.fixture
-def command_line(tmp_path, shared_cache, monkeypatch, capsys):
+def command_line(tmp_path, shared_cache, shared_templates, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "Template", shared_templates)
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
     monkeypatch.chdir(STAND_INS)
     return CommandLine(tmp_path, shared_cache, capsys)

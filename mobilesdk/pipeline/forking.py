@@ -25,7 +25,7 @@ from mobilesdk.pipeline import processes
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ORDER_BYTES = 1 << 16
-_DESCRIPTORS = 3
+_DESCRIPTORS = 4
 _BEFORE, _AFTER = "mobilesdk.pipeline.worker", "mobilesdk.pipeline.steps"
 """What every worker needs besides its toolchain, a second of processor time together."""
 
@@ -110,22 +110,24 @@ def serve(channel: socket.socket) -> tuple[Path, int, int] | None:
                     return None
                 for descriptor in descriptors:
                     os.set_inheritable(descriptor, False)  # programs that a step starts lack them
-                log, progress, status = descriptors
+                log, progress, status, folder = descriptors
                 template, pid = os.getpid(), os.fork()
                 if pid == 0:
                     os.close(status)
                     copies.forget()
                     channel.close()
-                    _become_worker(template, log)
+                    _become_worker(template, log, folder)
                     return Path(os.fsdecode(job_file)), log, progress
-                os.close(log)
-                os.close(progress)
+                for descriptor in (log, progress, folder):
+                    os.close(descriptor)
                 selector.register(copies.add(pid, status), selectors.EVENT_READ)
 
 
-def _become_worker(template: int, log: int) -> None:
-    """Leave the template's session, end when it ends, and print to the log."""
+def _become_worker(template: int, log: int, folder: int) -> None:
+    """Leave the template's session, end when it ends, print to the log, and go to the folder."""
     os.setsid()
+    os.fchdir(folder)
+    os.close(folder)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     if os.getppid() != template:

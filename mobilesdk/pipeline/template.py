@@ -55,7 +55,7 @@ class Template:
         return self._process.pid
 
     def order(self, job_file: Path, *, log: int, progress: int, status: int) -> None:
-        """Have a worker made for a job.
+        """Have a worker made for a job; it works in the present folder of this process.
 
         Args:
             job_file: What the worker is to do.
@@ -68,7 +68,12 @@ class Template:
         Raises:
             OSError: The template has ended.
         """
-        socket.send_fds(self._socket, [os.fsencode(job_file)], [log, progress, status])
+        folder = os.open(os.curdir, os.O_PATH | os.O_DIRECTORY)
+        try:
+            descriptors = [log, progress, status, folder]
+            socket.send_fds(self._socket, [os.fsencode(job_file)], descriptors)
+        finally:
+            os.close(folder)
 
     @property
     def ended(self) -> bool:
