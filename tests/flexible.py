@@ -74,6 +74,12 @@ def listed():
     return images((Dimension(name="side", sizes=(16, 32, 48), axes={"image": (2, 3)}),))
 
 
+def listed_texts():
+    """The text encoder for texts of three lengths."""
+    axes = {"ids": 1, "mask": 1}
+    return texts(dimensions=(Dimension(name="length", sizes=(6, 12, 20), axes=axes),))
+
+
 def calibration():
     return _samples(1)
 

@@ -30,6 +30,12 @@ def print_artifact(path: Path, info: ArtifactInfo) -> None:
     if info.function:
         tree.add(escape(f"function {info.function}, which runs by default"))
     _add_interface(tree, info)
+    if info.signatures:
+        branch = tree.add(f"signatures: {len(info.signatures)}, one for each size")
+        for signature in info.signatures:
+            branch.add(
+                escape(f"{signature.name}: {', '.join(map(_tensor_text, signature.inputs))}")
+            )
     for function in info.other_functions:
         _add_interface(tree.add(escape(f"function {function.name}")), function)
     if info.minimum_os:
@@ -90,7 +96,8 @@ def _add_ops(tree: Tree, info: ArtifactInfo) -> None:
 
 def _weight_table(info: ArtifactInfo) -> Table:
     table = Table(title=f"weights: {len(info.weights)}", title_justify="left")
-    for column in ("weight", "op", "shape", "scheme", *(["functions"] if info.function else [])):
+    has_several = bool(info.function or info.signatures)
+    for column in ("weight", "op", "shape", "scheme", *(["functions"] if has_several else [])):
         table.add_column(column, overflow="fold")
     for column in ("bytes", "largest"):
         table.add_column(column, justify="right")
@@ -100,7 +107,7 @@ def _weight_table(info: ArtifactInfo) -> Table:
             escape(weight.op),
             "×".join(map(str, weight.shape)),
             _scheme_text(weight),
-            *([escape(", ".join(weight.functions))] if info.function else []),
+            *([escape(", ".join(weight.functions))] if has_several else []),
             str(weight.size_bytes),
             f"{weight.fingerprint.abs_max:.4g}" if weight.finite else "[red]not finite[/]",
         )

@@ -180,7 +180,7 @@ class WeightInfo(Frozen):
         decoded: Whether its op computes with floats made of it: an op of its own decodes it
             before, or what the op takes besides is floating point.
         fingerprint: Of the decoded values.
-        functions: That share it, where the artifact has several.
+        functions: That share it, where the artifact has several, or several signatures.
     """
 
     name: str
@@ -204,7 +204,7 @@ class OpInfo(Frozen):
         dtype: Of its first output; of the integers that it takes, where conversions around it say
             that it is to compute in integers.
         delegate: Name of the delegate it is inside of; empty when it runs in the runtime itself.
-        function: That it is in, where the artifact has several.
+        function: That it is in, where the artifact has several, or several signatures.
     """
 
     name: str
@@ -226,6 +226,8 @@ class ArtifactInfo(Frozen):
         classifier: What it gives besides tensors, if it is a classifier.
         function: Name of the function that runs by default, where the artifact has several.
         other_functions: The others, which do not run here; their weights and ops are listed too.
+        signatures: Functions that differ in the sizes of their inputs, where there is one for each
+            size: a run takes the one that fits. `inputs` and `outputs` are those of all of them.
         minimum_os: Lowest operating system that the file itself demands, if it says so.
         delegates: Delegate → number of delegated subgraphs.
         keeps_names: Whether inputs and outputs have the contract's names; else their order counts.
@@ -243,6 +245,7 @@ class ArtifactInfo(Frozen):
     classifier: ClassifierInfo | None = None
     function: str = ""
     other_functions: tuple[FunctionInfo, ...] = ()
+    signatures: tuple[FunctionInfo, ...] = ()
     weights: tuple[WeightInfo, ...]
     ops: tuple[OpInfo, ...]
     delegates: dict[str, int] = {}

@@ -124,15 +124,33 @@ def own_sizes(contract: Contract) -> Sizes:
     }
 
 
+def listed_sizes(contract: Contract) -> tuple[Sizes, ...]:
+    """Give every combination of listed sizes, that of the example first.
+
+    Returns:
+        Empty if there are no dimensions, or if one is a range.
+    """
+    if not contract.dimensions or not all(each.sizes for each in contract.dimensions):
+        return ()
+    names = [each.name for each in contract.dimensions]
+    own = own_sizes(contract)
+    every = (
+        dict(zip(names, sizes, strict=True))
+        for sizes in product(*(each.sizes for each in contract.dimensions))
+    )
+    return (own, *(sizes for sizes in every if sizes != own))
+
+
 def judged_sizes(contract: Contract) -> tuple[Sizes, ...]:
     """Give the sizes at which a model and its artifacts are held against the float model.
 
-    Its own come first; then all dimensions at their smallest, all in between, and all at their
-    largest; each listed size; and, where there are several dimensions, each at its smallest while
-    the others are at their largest.
+    Its own come first. If all dimensions are lists, every combination of sizes follows. Else all
+    dimensions at their smallest, all in between, and all at their largest; each listed size; and,
+    where there are several dimensions, each at its smallest while the others are at their largest.
     """
-    if not contract.dimensions:
-        return ()
+    listed = listed_sizes(contract)
+    if listed or not contract.dimensions:
+        return listed
     ladders = {each.name: _ladder(each) for each in contract.dimensions}
     steps = max(map(len, ladders.values()))
     found = [own_sizes(contract)]

@@ -24,6 +24,7 @@ class ExpectedWeight(Frozen):
         fingerprint: Of the values that the artifact should decode to.
         merged: Whether the converter has made it part of another constant, such as a bias, so that
             the file holds it nowhere by itself. Never the weight of a layer.
+        functions: Of the artifact that take it, where it has several: all of them take the same.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ExpectedWeight(Frozen):
     reason: str = ""
     fingerprint: Fingerprint
     merged: bool = False
+    functions: tuple[str, ...] = ()
 
 
 class Expectation(Frozen):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +151,38 @@ def stored_weights(subgraph: Subgraph) -> Iterator[StoredWeight]:
         if tensor.quantization is not None and tensor.quantization.block_size:
             scales = subgraph.tensors[tensor.quantization.scale_tensor]
         yield StoredWeight(tensor, index, consumers.get(index, ""), scales)
+
+
+def shared_weights(subgraphs: Sequence[Subgraph]) -> list[dict[int, StoredWeight]]:
+    """Give the weights of several subgraphs, each with the subgraphs that have it.
+
+    Subgraphs share a weight if they take the same bytes in the same way. What one subgraph takes
+    twice is given twice.
+
+    Returns:
+        For each weight: index of a subgraph → the weight there.
+    """
+    found: dict[tuple[object, ...], dict[int, StoredWeight]] = {}
+    for number, subgraph in enumerate(subgraphs):
+        counts: Counter[tuple[object, ...]] = Counter()
+        for weight in stored_weights(subgraph):
+            stored = _storage(weight)
+            found.setdefault((stored, counts[stored]), {})[number] = weight
+            counts[stored] += 1
+    return list(found.values())
+
+
+def _storage(weight: StoredWeight) -> tuple[object, ...]:
+    """Tell where the bytes of a weight are, and all that says what they mean."""
+    tensor = weight.tensor
+    parts = [tensor.data, weight.scales.data if weight.scales is not None else None]
+    places = [None if data is None else data.ctypes.data for data in parts]
+    if tensor.quantization is None:
+        return (*places, tensor.shape, tensor.dtype, weight.op)
+    quantization = tensor.quantization
+    scales, zero_points = quantization.scales.tobytes(), quantization.zero_points.tobytes()
+    grid = (scales, zero_points, quantization.axis, quantization.block_size)
+    return (*places, tensor.shape, tensor.dtype, weight.op, *grid)
 
 
 def is_weight(tensor: Tensor) -> bool:

@@ -3,7 +3,8 @@
 What it does:
     Inspects with mobilesdk's own reader; runs with the interpreter of ai-edge-litert and its
     default delegate (XNNPACK), loaded from disk. Names of the file's signature are matched with the
-    contract by their order. Integer inputs and outputs are converted with the file's own scales.
+    contract by their order. Of several signatures, a run takes the one with the shapes of its
+    inputs. Integer inputs and outputs are converted with the file's own scales.
 
 When to use:
     For every LiteRT artifact: the kernels are those that phones run on the CPU.
@@ -21,7 +22,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -29,6 +31,7 @@ import numpy as np
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.dimension import listed_sizes, shape_at
 from mobilesdk.core.layers import OpProfile
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 plugin_api = 1
 
 Spec = TypeVar("Spec", InputSpec, OutputSpec)
+Shapes = tuple[tuple[int, ...], ...]
 
 _NOT_ON_HOST = ("CUSTOM:", "UNKNOWN_", "DELEGATE")
 
@@ -66,7 +70,10 @@ class LiteRTRuntime:
         return "runtime"
 
     def refuses(self, info: ArtifactInfo) -> str:
-        """Name the ops that the host's interpreter has no kernel for; empty if it has all."""
+        """Say why the host's interpreter cannot run a file; empty if it can."""
+        if info.other_functions:
+            names = ", ".join([info.function, *(each.name for each in info.other_functions)])
+            return f"The file has signatures that differ in more than sizes: {names}."
         missing = sorted({op.type for op in info.ops if op.type.startswith(_NOT_ON_HOST)})
         return f"LiteRT has no kernel on this host for: {', '.join(missing)}." if missing else ""
 
@@ -76,27 +83,27 @@ class LiteRTRuntime:
         Raises:
             ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
         """
-        _, runner = _loaded(path, threads)
-        return LiteRTSession(path.name, runner, contract)
+        _, runners = _loaded(path, threads)
+        return LiteRTSession(path.name, runners, contract)
 
     def observe(self, path: Path, contract: Contract, threads: int) -> ObservedSession:
         """Load a file from disk so that the values inside can be read.
 
         Raises:
             ArtifactInvalid: It does not load, or its inputs and outputs contradict the contract.
-            UsageError: It has more than one subgraph.
+            UsageError: It has several signatures, or branches or loops.
         """
         from ai_edge_litert.interpreter import OpResolverType
 
         from mobilesdk.lowering.litert.observed import ObservedFile
 
-        interpreter, runner = _loaded(
+        interpreter, runners = _loaded(
             path,
             threads,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             experimental_preserve_all_tensors=True,
         )
-        session = LiteRTSession(path.name, runner, contract)
+        session = LiteRTSession(path.name, runners, contract)
         return ObservedFile(path, interpreter, session.run, session.output_tensors)
 
     def profile(self, path: Path, run_count: int, threads: int) -> OpProfile:
@@ -111,15 +118,42 @@ class LiteRTRuntime:
         return profile_file(path, run_count, threads)
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One signature of a file.
+
+    Attributes:
+        run: Takes and gives arrays by the names of the file.
+        inputs: Each with its name in the file, what the file says of it, and its spec.
+        outputs: Likewise.
+    """
+
+    run: Any
+    inputs: list[tuple[str, dict[str, Any], InputSpec]]
+    outputs: list[tuple[str, dict[str, Any], OutputSpec]]
+
+    @property
+    def shapes(self) -> Shapes:
+        return tuple(_shape(details) for _, details, _ in self.inputs)
+
+
 class LiteRTSession:
     """A loaded file."""
 
-    def __init__(self, name: str, runner: Any, contract: Contract) -> None:
+    def __init__(self, name: str, runners: Sequence[Any], contract: Contract) -> None:
         self._name = name
-        self._runner = runner
         whole = contract.functional
-        self._inputs = self._pair(runner.get_input_details(), whole.inputs, "inputs")
-        self._outputs = self._pair(runner.get_output_details(), whole.outputs, "outputs")
+        self._specs = whole.inputs
+        calls = [
+            _Call(
+                runner,
+                _pairs(name, runner.get_input_details(), whole.inputs, "inputs"),
+                _pairs(name, runner.get_output_details(), whole.outputs, "outputs"),
+            )
+            for runner in runners
+        ]
+        self._calls = {call.shapes: call for call in calls}
+        self._check_shapes(contract)
         self._state_specs = contract.states
         self.reset()
 
@@ -131,68 +165,102 @@ class LiteRTSession:
         """Run once on one sample; names, shapes and dtypes are the contract's.
 
         Raises:
-            ArtifactInvalid: An id lies outside int32, or the run fails.
+            ArtifactInvalid: An id lies outside int32, no signature takes the shapes of the inputs,
+                or the run fails.
         """
         given = {**inputs, **self._states}
+        call = self._call([given[spec.name] for spec in self._specs])
         fed = {
             name: _encode(given[spec.name], details, spec.name)
-            for name, details, spec in self._inputs
+            for name, details, spec in call.inputs
         }
         try:
-            found = self._runner(**fed)
+            found = call.run(**fed)
         except (RuntimeError, ValueError) as error:
             raise ArtifactInvalid(f"{self._name} does not run: {error}") from error
         outputs = {
             spec.name: _decode(found[name], details).astype(spec.dtype)
-            for name, details, spec in self._outputs
+            for name, details, spec in call.outputs
         }
         self._states = {spec.name: outputs.pop(spec.next_name) for spec in self._state_specs}
         return outputs
 
     @property
     def output_tensors(self) -> dict[int, str]:
-        """The contract's name of each tensor that is an output."""
-        return {details["index"]: spec.name for _, details, spec in self._outputs}
+        """The contract's name of each tensor that is an output, in a file of one signature."""
+        return {
+            details["index"]: spec.name
+            for call in self._calls.values()
+            for _, details, spec in call.outputs
+        }
 
     def findings(self) -> tuple[str, ...]:
         """Tell nothing: the runtime keeps no values inside a model."""
         return ()
 
-    def _pair(
-        self, details: dict[str, Any], specs: tuple[Spec, ...], what: str
-    ) -> list[tuple[str, dict[str, Any], Spec]]:
-        """Match names of the signature with the contract by their order, and compare shapes."""
-        names = sorted(details, key=natural_order)
-        if len(names) != len(specs):
+    def _call(self, values: Sequence[NDArray[Any]]) -> _Call:
+        shapes = tuple(value.shape for value in values)
+        if shapes not in self._calls:
+            raise ArtifactInvalid(f"{self._name} has no signature for inputs of {_text(shapes)}.")
+        return self._calls[shapes]
+
+    def _check_shapes(self, contract: Contract) -> None:
+        """Compare the shapes of all signatures with those of the contract."""
+        wanted = {
+            tuple(shape_at(contract, spec, sizes) for spec in self._specs)
+            for sizes in listed_sizes(contract) or ({},)
+        }
+        extra = self._calls.keys() - wanted if contract.dimensions else ()
+        wrong = [*sorted(wanted - self._calls.keys()), *sorted(extra)]
+        if wrong:
             raise ArtifactInvalid(
-                f"{self._name} has {len(names)} {what}, the contract {len(specs)}."
+                f"{self._name} takes inputs of {' or of '.join(map(_text, self._calls))}, the "
+                f"contract of {' or of '.join(map(_text, sorted(wanted)))}."
             )
-        for name, spec in zip(names, specs, strict=True):
-            shape = tuple(int(size) for size in details[name]["shape"])
-            if shape != spec.shape:
-                raise ArtifactInvalid(
-                    f"{self._name} has {name} of shape {list(shape)}, the contract {spec.name} of "
-                    f"shape {list(spec.shape)}."
-                )
-        return [(name, details[name], spec) for name, spec in zip(names, specs, strict=True)]
+        for call in self._calls.values():
+            for name, details, spec in call.outputs:
+                if not spec.allows(_shape(details)):
+                    raise ArtifactInvalid(
+                        f"{self._name} gives {name} of shape {list(_shape(details))}, the contract "
+                        f"{spec.name} of shape {list(spec.shape)}."
+                    )
 
 
 PLUGIN = LiteRTRuntime()
 
 
-def _loaded(path: Path, threads: int, **options: Any) -> tuple[Any, Any]:
-    """Give LiteRT's interpreter for a file, and the runner of its signature."""
+def _loaded(path: Path, threads: int, **options: Any) -> tuple[Any, list[Any]]:
+    """Give LiteRT's interpreter for a file, and the runner of each of its signatures."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
         interpreter.allocate_tensors()
-        return interpreter, interpreter.get_signature_runner()
+        keys = [*interpreter.get_signature_list()] or [None]
+        return interpreter, [interpreter.get_signature_runner(key) for key in keys]
     except (RuntimeError, ValueError) as error:
         raise ArtifactInvalid(
             f"LiteRT does not load {path.name}: {error}",
             hint="mobilesdk inspect shows what the file holds.",
         ) from error
+
+
+def _pairs(
+    file: str, details: dict[str, Any], specs: tuple[Spec, ...], what: str
+) -> list[tuple[str, dict[str, Any], Spec]]:
+    """Match names of a signature with the contract by their order."""
+    names = sorted(details, key=natural_order)
+    if len(names) != len(specs):
+        raise ArtifactInvalid(f"{file} has {len(names)} {what}, the contract {len(specs)}.")
+    return [(name, details[name], spec) for name, spec in zip(names, specs, strict=True)]
+
+
+def _shape(details: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(size) for size in details["shape"])
+
+
+def _text(shapes: Shapes) -> str:
+    return f"shape {', '.join(str(list(shape)) for shape in shapes)}"
 
 
 def _encode(value: NDArray[Any], details: dict[str, Any], name: str) -> NDArray[Any]:

@@ -33,10 +33,10 @@ def build_ledger(
     """Compare what an exporter says with what the file holds.
 
     ``different`` is: a weight that the file does not hold, holds in another scheme, or whose values
-    are others or, for the weight of a layer, stand in another order; a float copy of a weight that
-    is stored compressed; a compressed constant that is no weight (unless activations are static
-    integers, where constant operands have to be); an op that computes in another type than
-    planned, without a stated reason.
+    are others or, for the weight of a layer, stand in another order; a weight that not all of its
+    functions take; a float copy of a weight that is stored compressed; a compressed constant that
+    is no weight (unless activations are static integers, where constant operands have to be); an op
+    that computes in another type than planned, without a stated reason.
 
     Args:
         expectation: Written by the exporter.
@@ -142,6 +142,8 @@ def _weight_fault(item: ExpectedWeight, match: Match, tolerance: float) -> str:
     """Say how the file departs from the plan for a weight; empty if it does not."""
     if match.weight is None:
         return "the file holds no such weight"
+    if apart := [name for name in item.functions if name not in match.weight.functions]:
+        return f"{', '.join(apart)} of the file takes another one"
     if not _same_scheme(item, match.weight.scheme):
         return "the file stores it otherwise"
     if match.distance > _tolerance(item.planned, tolerance):

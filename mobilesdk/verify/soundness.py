@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec, StateSpec
-from mobilesdk.core.dimension import flexibility_of
+from mobilesdk.core.dimension import flexibility_of, label, listed_sizes, sizes_of
 from mobilesdk.core.naming import natural_order
 from mobilesdk.errors import ArtifactInvalid
 
@@ -114,6 +114,9 @@ def contract_faults(info: ArtifactInfo, contract: Contract) -> tuple[str, ...]:
 
 def _size_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:
     """Compare the sizes that a file allows with the dimensions of the contract."""
+    if info.signatures and contract.dimensions:
+        yield from _signature_problems(info, contract)
+        return
     for spec, tensor in _pairs(info.inputs, contract.inputs, keeps_names=info.keeps_names):
         wanted = flexibility_of(contract, spec)
         if wanted is None or tensor is None or not _fits(tensor, spec):
@@ -123,6 +126,25 @@ def _size_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:
                 f"the input {spec.name!r} takes {tensor.flexibility or list(tensor.shape)} in the "
                 f"file, and {wanted} in the contract"
             )
+
+
+def _signature_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:
+    """Compare signatures, of which there is one for each size, with the sizes of the contract."""
+    missing = {label(sizes) for sizes in listed_sizes(contract)}
+    if not missing:
+        ranges = ", ".join(map(str, contract.dimensions))
+        yield f"it has signatures for {len(info.signatures)} sizes, the contract has {ranges}"
+        return
+    for each in info.signatures:
+        pairs = _pairs(each.inputs, contract.inputs, keeps_names=info.keeps_names)
+        shapes = {spec.name: tensor.shape for spec, tensor in pairs if tensor is not None}
+        sizes = sizes_of(contract, shapes) if len(shapes) == len(contract.inputs) else None
+        if sizes is None:
+            taken = ", ".join(str(list(tensor.shape)) for tensor in each.inputs)
+            yield f"its signature {each.name!r} takes {taken}, sizes that the contract has not"
+        else:
+            missing.discard(label(sizes))
+    yield from (f"it has no signature for {sizes}" for sizes in sorted(missing))
 
 
 def _state_problems(info: ArtifactInfo, contract: Contract) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.coreml.programs import Function, ranges, write
 from tests.coreml.test_interface import classifier, listed
+from tests.flatbuffers.tflite_files import dense_at
 
 SINGLE = "float32"
 
@@ -51,3 +53,12 @@ def test_functions_are_told_if_there_are_several(tmp_path: Path, command_line: A
     assert "function other" in shown
     assert "not run: other" in shown
     assert "runs by default" not in command_line("inspect", alone).out
+
+
+def test_signatures_are_told_with_their_sizes(tmp_path: Path, command_line: Any) -> None:
+    file = tmp_path / "m.tflite"
+    file.write_bytes(dense_at(dict.fromkeys((1, 3), np.ones((4, 2), np.float32))))
+    shown = " ".join(command_line("inspect", file).out.split())
+    assert "signatures: 2, one for each size" in shown
+    assert "rows_3: args_0: float32[3, 2]" in shown
+    assert "allowed: [1, 2] or [3, 2]" in shown

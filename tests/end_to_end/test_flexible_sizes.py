@@ -22,6 +22,7 @@ PROFILES = {
 }
 CPU, PHONE = ("android", "8.0", "xnnpack"), ("ios", "18.0", "neural_engine")
 XNNPACK = 'format = "executorch"\nfallback = { max_ops = 9, reason = "a test" }\n'
+LITERT = 'format = "litert"\n'
 COREML = 'format = "coreml"\ndeployment_target = "iOS18"\ncompute_precision = "float32"\n'
 # Model → target → device, export, profile.
 BUILDS = {
@@ -31,7 +32,14 @@ BUILDS = {
         "uncompressed": (CPU, XNNPACK, "float32"),
     },
     "images": {"range": (PHONE, COREML, "static"), "bound": (CPU, XNNPACK, "static")},
-    "listed": {"list": (PHONE, COREML, "float32")},
+    "listed": {
+        "list": (PHONE, COREML, "float32"),
+        "signatures": (CPU, LITERT, "static"),
+    },
+    "listed_texts": {
+        "list": (PHONE, COREML, "weights"),
+        "signatures": (CPU, LITERT, "dynamic"),
+    },
 }
 
 
@@ -56,7 +64,7 @@ def write_target(folder: Path, name: str, device, export: str, profile: str) -> 
 def built(request, tmp_path_factory) -> tuple[str, Path, ModelEntry]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
-    sets = "" if name == "texts" else "image_"
+    sets = "" if name.endswith("texts") else "image_"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         result = mobilesdk.build(
@@ -80,6 +88,7 @@ SIZES = {
         f"height={h},width={w}"
         for h, w in ((32, 32), (16, 20), (32, 30), (48, 40), (16, 40), (48, 20))
     },
+    "listed_texts": {"length=6", "length=12", "length=20"},
     "listed": {"side=16", "side=32", "side=48"},
 }
 
@@ -100,8 +109,11 @@ def test_the_manifest_tells_the_sizes_of_every_port(built):
         ranges = Flexibility(ranges=((1, 1), (3, 24)))
         assert {port.flexibility for port in ports["range"].values()} == {ranges}
         assert ports["bound"]["ids"].flexibility.highest == (1, 24)
-    elif name == "listed":
-        assert ports["list"]["image"].flexibility.shapes[0][2:] in ((16, 16), (32, 32))
+    elif name in ("listed", "listed_texts"):
+        sizes = {"listed": (16, 32, 48), "listed_texts": (6, 12, 20)}[name]
+        for inputs in ports.values():
+            for port in inputs.values():
+                assert sorted(shape[-1] for shape in port.flexibility.shapes) == [*sizes]
     else:
         assert ports["range"]["image"].flexibility.ranges[2:] == ((16, 48), (20, 40))
         assert ports["bound"]["image"].flexibility.highest == (1, 3, 48, 40)

@@ -20,14 +20,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.dimension import Dimension, judged_sizes
 from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import ActivationScheme, CompressionRecord, WeightRecord, WeightScheme
 from mobilesdk.core.step import StepContext
+from mobilesdk.data.resizing import resized
 from mobilesdk.errors import MobileSDKError
+from mobilesdk.graph.dimensions import with_varying_outputs
 from mobilesdk.graph.encoding import encode, with_zeros
 from mobilesdk.graph.prepare import prepare
 from mobilesdk.graph.program import export_program, graph_module, load_program, tensors_by_name
+from mobilesdk.graph.records import read_summary
 from mobilesdk.graph.roles import weights
+from mobilesdk.graph.symbols import contract_shapes
 from mobilesdk.plugins import Exporter, Runtime
 from tests.programs import write_program
 
@@ -75,6 +80,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     draw: Callable[[np.random.Generator, Shapes], Arrays] = numbers
     calibrated: bool = True
+    dimensions: tuple[Dimension, ...] = ()
 
     def make(self) -> nn.Module:
         """Give the module; the same weights each time."""
@@ -143,15 +149,21 @@ def export_all(cases: Mapping[str, Callable[[Path], None]], folder: Path, names:
 def export(case: Case, exporter: Exporter, runtime: Runtime, output: Path) -> None:
     """Export one case; run the file where this machine can, beside the compressed program."""
     module, samples = case.make(), case.samples()
-    contract = _contract(module, samples[0])
+    contract = _contract(module, samples[0], case.dimensions)
     model = _compressed(module, contract, samples[0], case, output / "source")
     context = StepContext(output=output, calibration=samples if case.calibrated else None)
     artifact = exporter.apply(model, exporter.options(**case.options), context)
     if runtime.refuses(runtime.inspect(artifact.path)):
         return
+    contract = read_summary(model).contract
     session = runtime.load(artifact.path, contract, 1)
     compressed = graph_module(load_program(model.path))
-    for place, sample in enumerate(samples[:_RUNS]):
+    runs = [
+        resized(sample, contract, sizes)
+        for sample in samples[:_RUNS]
+        for sizes in judged_sizes(contract) or ({},)
+    ]
+    for place, sample in enumerate(runs):
         with torch.no_grad():
             wanted = compressed(*map(torch.from_numpy, sample.values()))
         write_run(output, place, [value.numpy() for value in wanted], session.run(sample))
@@ -168,7 +180,9 @@ def write_run(
     )
 
 
-def _contract(module: nn.Module, sample: Arrays) -> Contract:
+def _contract(
+    module: nn.Module, sample: Arrays, dimensions: tuple[Dimension, ...] = ()
+) -> Contract:
     """Describe inputs and outputs by running the module."""
     with torch.no_grad():
         outputs = Flat(module)(*map(torch.from_numpy, sample.values()))
@@ -181,6 +195,7 @@ def _contract(module: nn.Module, sample: Arrays) -> Contract:
             OutputSpec(name=f"y{place}", shape=tuple(value.shape), dtype="float32")
             for place, value in enumerate(outputs)
         ),
+        dimensions=dimensions,
     )
 
 
@@ -190,12 +205,13 @@ def _compressed(
     """Write what a frontend and a compressor would: program, summary, record."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = export_program(Flat(module), [*map(torch.from_numpy, sample.values())])
+        inputs = [*map(torch.from_numpy, sample.values())]
+        program = export_program(Flat(module), inputs, contract_shapes(contract))
         if not program.graph_signature.buffers_to_mutate:
             program = prepare(program)
     folder.mkdir()
     record = _put_on_grids(program, case)
-    model = write_program(program, contract, folder)
+    model = write_program(program, with_varying_outputs(contract, program), folder)
     path = folder / "compression.json"
     path.write_text(record.model_dump_json())
     return model.model_copy(update={"sidecars": {**model.sidecars, "compression": path}})

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.exporters.litert import PLUGIN as EXPORTER
 from mobilesdk.runtimes.litert import PLUGIN as RUNTIME
 from tests.exporters.cases import (
@@ -159,6 +160,25 @@ class UsedConvolution(nn.Module):
         return hidden, self.second(hidden)
 
 
+class Lengths(nn.Module):
+    """Texts of several lengths: places are rows of a table, and a norm is an output that is used.
+
+    The table has more rows than any text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(50, 32)
+        self.places = nn.Embedding(40, 32)
+        self.norm = nn.LayerNorm(32)
+        self.dense = nn.Linear(32, 64)
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        places = torch.arange(ids.shape[1])
+        x = self.norm(self.words(ids) + self.places(places))
+        return x, self.dense(x).mean(1)
+
+
 class Antialias(nn.Module):
     """Resizing that LiteRT has not."""
 
@@ -179,6 +199,7 @@ class Counter(nn.Module):
 
 
 PAIR = ((1, 32), (1, 32))
+LENGTHS = (Dimension(name="length", sizes=(6, 16), axes={"ids": 1}),)
 CASES = {
     "float": Case(Convolutions, IMAGE),
     "half": Case(Convolutions, IMAGE, dict.fromkeys(ALL_INT8, HALF)),
@@ -203,6 +224,8 @@ CASES = {
     "used_sum": Case(UsedSum, ((1, 32),), ALL_INT8, STATIC),
     "used_linear": Case(UsedLinear, ((1, 32),), ALL_INT8, STATIC),
     "used_convolution": Case(UsedConvolution, IMAGE, ALL_INT8, STATIC),
+    "lengths": Case(Lengths, ((1, 6),), ALL_INT8, DYNAMIC, draw=ids, dimensions=LENGTHS),
+    "lengths_static": Case(Lengths, ((1, 6),), ALL_INT8, STATIC, draw=ids, dimensions=LENGTHS),
     "antialias": Case(Antialias, IMAGE),
     "mutable": Case(Counter, ((1, 4),)),
 }

@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.core.form import Needs
 from mobilesdk.core.ledger import Ledger
 from mobilesdk.core.model import ModelSummary, ModelWeight
@@ -44,6 +45,8 @@ EXPORTED = {
     "used_sum": 25,
     "used_linear": 25,
     "used_convolution": 25,
+    "lengths": 30,
+    "lengths_static": 20,
 }
 REFUSED = {
     "antialias": ("conversion-failed", "antialiasing"),
@@ -167,6 +170,40 @@ def test_a_norm_is_not_folded_into_the_next_layer(exported: Path) -> None:
 
     assert "folded" not in " ".join(reasons.values())
     assert any(" + " in name for name in reasons)
+
+
+@pytest.mark.parametrize("name", ["lengths", "lengths_static"])
+def test_signatures_share_the_weights_of_layers(exported: Path, name: str) -> None:
+    signatures = ("length_6", "length_16")
+    info = info_of(exported, name)
+    weights = {weight.name: weight for weight in expectation_of(exported, name).weights}
+
+    assert tuple(each.name for each in info.signatures) == signatures
+    for layer in ("module.words.weight", "module.dense.weight"):
+        assert weights[layer].functions == signatures
+        (stored,) = [w for w in info.weights if w.name == weights[layer].artifact_name]
+        assert stored.functions == signatures
+    parts = {name: weight.shape for name, weight in weights.items() if "places" in name}
+    assert [*parts] == [f"module.places.weight ({each})" for each in signatures]
+
+
+def test_the_ledger_sees_a_signature_that_takes_another_weight(exported: Path) -> None:
+    info, expectation = info_of(exported, "lengths"), expectation_of(exported, "lengths")
+    first = ("length_6",)
+    weights = tuple(weight.model_copy(update={"functions": first}) for weight in info.weights)
+    ledger = build_ledger(expectation, info.model_copy(update={"weights": weights}))
+
+    assert "length_16 of the file takes another one" in {line.reason for line in ledger.different}
+
+
+def test_a_range_is_refused_with_what_to_do() -> None:
+    length = Dimension(name="length", min=2, max=8, axes={"x": 1})
+    contract = Contract(inputs=(), outputs=(), dimensions=(length,))
+    given = summary("conv").model_copy(update={"contract": contract})
+
+    (reason,) = PLUGIN.refuse(LiteRTOptions(), Request(), given)
+    assert "length of 2 … 8" in reason
+    assert "sizes = (2, 8)" in reason
 
 
 def summary(role: str, float_size_bytes: int = 1000) -> ModelSummary:

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tflite_files import File, dense
+from tflite_files import File, dense, dense_at
 
 from mobilesdk.core.scheme import WeightScheme
 from mobilesdk.errors import FileRejected
@@ -254,3 +254,37 @@ def test_damage_raises_nothing_but_file_rejected(data: st.DataObject) -> None:
         inspect_tflite(bytes(damaged))
     except FileRejected:
         return
+
+
+def test_signatures_of_several_sizes_are_one_interface() -> None:
+    info = inspect_tflite(dense_at({1: WEIGHT, 8: WEIGHT}))
+
+    assert [each.name for each in info.signatures] == ["rows_1", "rows_8"]
+    assert (info.function, info.other_functions) == ("", ())
+    (taken,), (given,) = info.inputs, info.outputs
+    assert taken.flexibility is not None
+    assert taken.flexibility.shapes == ((1, 64), (8, 64))
+    assert (taken.shape, given.shape) == ((-1, 64), (-1, 4))
+    assert [op.function for op in info.ops] == ["rows_1", "rows_8"]
+
+
+def test_a_weight_that_signatures_share_is_listed_once() -> None:
+    shared = inspect_tflite(dense_at({1: WEIGHT, 8: WEIGHT}))
+    apart = inspect_tflite(dense_at({1: WEIGHT, 8: WEIGHT.copy()}))
+
+    assert [(w.name, w.functions) for w in shared.weights] == [("w;1", ("rows_1", "rows_8"))]
+    assert [w.functions for w in apart.weights] == [("rows_1",), ("rows_8",)]
+
+
+def test_signatures_that_are_no_sizes_of_one_interface_are_functions() -> None:
+    file = File()
+    for key, dtype in (("encode", "float32"), ("decode", "int32")):
+        file.begin()
+        x, y = file.value(f"{key}_x", (1, 4), dtype), file.value(f"{key}_y", (1, 4), dtype)
+        file.operator(schema.BuiltinOperator.NEG, [x], [y])
+        file.end(key, {"x": x}, {"y": y})
+    info = inspect_tflite(file.content())
+
+    assert (info.function, info.signatures) == ("encode", ())
+    assert [each.name for each in info.other_functions] == ["decode"]
+    assert info.inputs[0].dtype == "float32"

@@ -24,13 +24,15 @@ TYPES = {
 
 @dataclass
 class File:
-    """A model with one subgraph that grows tensor by tensor."""
+    """A model of one subgraph or several; the last one grows tensor by tensor."""
 
     tensors: list[Any] = field(default_factory=list)
     buffers: list[Any] = field(default_factory=lambda: [schema.BufferT()])
     operators: list[Any] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
     custom: dict[int, str] = field(default_factory=dict)
+    subgraphs: list[Any] = field(default_factory=list)
+    signatures: list[Any] = field(default_factory=list)
 
     def value(self, name: str, shape: tuple[int, ...], dtype: str, **quantization: Any) -> int:
         """Add a tensor without bytes, and give its index."""
@@ -70,17 +72,37 @@ class File:
             operator.builtinOptions = options
         self.operators.append(operator)
 
-    def pack(self, inputs: dict[str, int], outputs: dict[str, int]) -> bytes:
-        """Give the bytes of the file, with a signature."""
+    def begin(self) -> None:
+        """Begin another subgraph: tensors and operators count from 0 again, buffers stay."""
+        self.tensors, self.operators = [], []
+
+    def share(self, name: str, shape: tuple[int, ...], dtype: str, buffer: int) -> int:
+        """Add a tensor with the bytes of a buffer that is there, and give its index."""
+        index = self.value(name, shape, dtype)
+        self.tensors[index].buffer = buffer
+        return index
+
+    def end(self, key: str, inputs: dict[str, int], outputs: dict[str, int]) -> None:
+        """End the subgraph, with a signature."""
         subgraph = schema.SubGraphT()
-        subgraph.name = "main"
+        subgraph.name = key
         subgraph.tensors, subgraph.operators = self.tensors, self.operators
         subgraph.inputs, subgraph.outputs = list(inputs.values()), list(outputs.values())
+        self.signatures.append(self._signature(key, inputs, outputs))
+        self.subgraphs.append(subgraph)
+
+    def pack(self, inputs: dict[str, int], outputs: dict[str, int]) -> bytes:
+        """Give the bytes of the file, with a signature."""
+        self.end("serving_default", inputs, outputs)
+        return self.content()
+
+    def content(self) -> bytes:
+        """Give the bytes of the file."""
         model = schema.ModelT()
         model.version = 3
-        model.subgraphs, model.buffers = [subgraph], self.buffers
+        model.subgraphs, model.buffers = self.subgraphs, self.buffers
         model.operatorCodes = [self._code(code) for code in self.codes]
-        model.signatureDefs = [self._signature(inputs, outputs)]
+        model.signatureDefs = self.signatures
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -94,10 +116,10 @@ class File:
             found.customCode = self.custom[code]
         return found
 
-    def _signature(self, inputs: dict[str, int], outputs: dict[str, int]) -> Any:
+    def _signature(self, key: str, inputs: dict[str, int], outputs: dict[str, int]) -> Any:
         signature = schema.SignatureDefT()
-        signature.signatureKey = "serving_default"
-        signature.subgraphIndex = 0
+        signature.signatureKey = key
+        signature.subgraphIndex = len(self.subgraphs)
         signature.inputs = [self._entry(*item) for item in inputs.items()]
         signature.outputs = [self._entry(*item) for item in outputs.items()]
         return signature
@@ -119,3 +141,28 @@ def dense(weight: np.ndarray, dtype: str = "float32", **quantization: Any) -> by
         schema.BuiltinOperator.FULLY_CONNECTED, [x, w, -1], [y], schema.FullyConnectedOptionsT()
     )
     return file.pack({"args_0": x}, {"output_0": y})
+
+
+def dense_at(weights: dict[int, np.ndarray]) -> bytes:
+    """Give a file with a signature ``rows_N`` for each number of rows, of one layer each.
+
+    Args:
+        weights: Number of rows → weight ``[out, in]``; the same array is stored once.
+    """
+    file = File()
+    buffers: dict[int, int] = {}
+    for rows, weight in weights.items():
+        file.begin()
+        outputs, inputs = weight.shape
+        x = file.value(f"rows_{rows}_x", (rows, inputs), "float32")
+        if id(weight) in buffers:
+            w = file.share(f"w;{rows}", weight.shape, "float32", buffers[id(weight)])
+        else:
+            w = file.constant(f"w;{rows}", weight.shape, "float32", weight)
+            buffers[id(weight)] = file.tensors[w].buffer
+        y = file.value(f"rows_{rows}_y", (rows, outputs), "float32")
+        file.operator(
+            schema.BuiltinOperator.FULLY_CONNECTED, [x, w, -1], [y], schema.FullyConnectedOptionsT()
+        )
+        file.end(f"rows_{rows}", {"args_0": x}, {"output_0": y})
+    return file.content()

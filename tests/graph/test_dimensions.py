@@ -10,7 +10,7 @@ from torch import nn
 
 from mobilesdk import Dimension, ModelSpec
 from mobilesdk.core.contract import Contract, InputSpec
-from mobilesdk.core.dimension import flexibility_of, judged_sizes, label, sizes_of
+from mobilesdk.core.dimension import flexibility_of, judged_sizes, label, listed_sizes, sizes_of
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.step import StepContext
 from mobilesdk.data.resizing import resized
@@ -188,6 +188,20 @@ def test_listed_sizes_are_shapes_and_ranges_are_ranges():
     sample = resized({"x": np.arange(192).reshape(1, 3, 8, 8)}, contract, {"h": 9, "w": 2})["x"]
     np.testing.assert_array_equal(sample[0, 0, -1], sample[0, 0, 0])
     assert sample.shape == (1, 3, 9, 2)
+
+
+def test_all_combinations_of_listed_sizes_are_judged():
+    height, width = (
+        Dimension(name=name, sizes=(2, 8, 9), axes={"x": axis})
+        for name, axis in (("h", 2), ("w", 3))
+    )
+    contract, _ = image(height, width)
+    found = [label(sizes) for sizes in judged_sizes(contract)]
+    assert found[:3] == ["h=8,w=8", "h=2,w=2", "h=2,w=8"]
+    assert len(set(found)) == 9
+    mixed, _ = image(height, Dimension(name="w", min=2, max=8, axes={"x": 3}))
+    assert listed_sizes(mixed) == ()
+    assert len(judged_sizes(mixed)) == 6
 
 
 def test_a_symbol_is_never_the_number_of_its_example():

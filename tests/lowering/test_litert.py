@@ -16,6 +16,7 @@ from mobilesdk.flatbuffers.tflite_weights import stored_weights
 from mobilesdk.lowering.litert.matching import match_weights, rounded, rounded_operand
 from mobilesdk.lowering.litert.nnapi import outside_nnapi
 from mobilesdk.lowering.litert.recipe import build_recipe
+from mobilesdk.lowering.litert.signatures import signature_name
 from tests.flatbuffers.tflite_files import File
 
 OPS = schema.BuiltinOperator
@@ -100,6 +101,20 @@ def test_a_rule_for_one_op_matches_that_op_only() -> None:
     scopes = ["layer;", "layer;1;", "a.layer;"]
 
     assert [bool(re.search(rule["regex"], scope)) for scope in scopes] == [True, False, False]
+
+
+@pytest.mark.parametrize("shape", [(2, 64), (1, 2, 64), (4, 3)])
+def test_rows_that_the_converter_took_out_of_a_weight_are_found(shape: tuple[int, ...]) -> None:
+    rows = WEIGHT[1:3] if shape[-1] == 64 else WEIGHT[:, 5:8]
+    match = match_weights({"w": WEIGHT}, constants(rows.reshape(shape))).weights["w"]
+
+    assert match.is_part
+    assert match_weights({"w": WEIGHT}, constants(rows.reshape(shape) + 1)).weights == {}
+
+
+def test_signatures_are_named_after_their_sizes() -> None:
+    assert signature_name({"height": 64, "width": 96}) == "height_64_width_96"
+    assert signature_name({}) == "serving_default"
 
 
 @pytest.mark.parametrize(

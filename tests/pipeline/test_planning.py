@@ -317,7 +317,7 @@ def test_dimensions_are_refused_where_files_or_methods_have_none(command_line):
         f"plain takes no model with dimensions: its exporter writes static shapes; {has}"
         in problems
     )
-    assert "litert takes no model with dimensions: a .tflite file keeps no largest size" in problems
+    assert "LiteRT has a signature for each size, and the model has a batch of 1" in problems
     assert "coreai takes no model with dimensions" in problems
     assert f"grid does not work on models with dimensions; {has}" in problems
     assert f"prune_channels does not work on models with dimensions; {has}" in problems

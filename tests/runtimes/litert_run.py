@@ -11,9 +11,10 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.errors import MobileSDKError
 from mobilesdk.runtimes.litert import PLUGIN
-from tests.flatbuffers.tflite_files import File, dense
+from tests.flatbuffers.tflite_files import File, dense, dense_at
 
 OPS = schema.BuiltinOperator
 WEIGHT = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
@@ -67,6 +68,17 @@ def unscaled() -> bytes:
     return file.pack({"args_0": x}, {"output_0": y})
 
 
+ROWS = Dimension(name="rows", sizes=(1, 3), axes={"x": 0})
+TALL = np.tile(X, (3, 1))
+
+
+def by_rows(*rows: int) -> tuple[bytes, Contract]:
+    """Give a file with signatures for some numbers of rows; its contract lists 1 and 3."""
+    agreed = contract([spec("x", (1, 2))], [spec("y", (1, 3)) | {"varying": (0,)}])
+    dimensions = agreed.model_copy(update={"dimensions": (ROWS,)})
+    return dense_at(dict.fromkeys(rows, WEIGHT)), dimensions
+
+
 ONE = [spec("image", (1, 2))]
 LOGITS = [spec("logits", (1, 3))]
 ELEVEN = {f"in{number}": np.array([number], np.float32) for number in range(11)}
@@ -91,6 +103,11 @@ CASES: dict[str, tuple[bytes, Contract, dict[str, np.ndarray]]] = {
     "unscaled": (unscaled(), contract(ONE, [spec("y", (1, 2))]), {"image": X}),
     "shape": (dense(WEIGHT), contract([spec("image", (1, 3))], LOGITS), {"image": X}),
     "count": (dense(WEIGHT), contract(ONE * 2, LOGITS), {"image": X}),
+    "one_row": (*by_rows(1, 3), {"x": X}),
+    "three_rows": (*by_rows(1, 3), {"x": TALL}),
+    "two_rows": (*by_rows(1, 3), {"x": TALL[:2]}),
+    "signature_missing": (*by_rows(1), {"x": X}),
+    "signature_too_many": (*by_rows(1, 2, 3), {"x": X}),
     "damaged": (dense(WEIGHT)[:200], contract(ONE, LOGITS), {"image": X}),
 }
 

@@ -65,7 +65,7 @@ def coreml(program: torch.export.ExportedProgram, path: Path) -> None:
 def litert(program: torch.export.ExportedProgram, path: Path) -> None:
     from mobilesdk.lowering.litert.conversion import convert_to_litert
 
-    path.write_bytes(convert_to_litert(program))
+    path.write_bytes(convert_to_litert({"serving_default": program}))
 
 
 def executorch(program: torch.export.ExportedProgram, path: Path) -> None:

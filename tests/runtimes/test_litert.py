@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mobilesdk.core.artifact import ArtifactInfo, OpInfo
+from mobilesdk.core.artifact import ArtifactInfo, FunctionInfo, OpInfo
 from mobilesdk.runtimes.litert import PLUGIN
 
 
@@ -48,12 +48,22 @@ def test_integer_borders_are_converted_by_the_scales_of_the_file(results: dict[s
     assert results["integers"] == {"y": {"values": [[117, -125]], "dtype": "float32"}}
 
 
+@pytest.mark.parametrize(("name", "count"), [("one_row", 1), ("three_rows", 3)])
+def test_a_run_takes_the_signature_with_the_shapes_of_its_inputs(
+    results: dict[str, Any], name: str, count: int
+) -> None:
+    assert results[name]["y"]["values"] == [[-1, -1, -1]] * count
+
+
 @pytest.mark.parametrize(
     ("name", "word"),
     [
         ("large_ids", "int32"),
         ("unscaled", "no scale"),
         ("shape", "shape [1, 2]"),
+        ("two_rows", "no signature for inputs of shape [2, 2]"),
+        ("signature_missing", "the contract of shape [1, 2] or of shape [3, 2]"),
+        ("signature_too_many", "shape [1, 2] or of shape [2, 2] or of shape [3, 2], the contract"),
         ("count", "has 1 inputs, the contract 2"),
         ("damaged", "does not load"),
     ],
@@ -65,6 +75,22 @@ def test_what_does_not_fit_is_an_invalid_artifact(
 
     assert error["code"] == "artifact-invalid"
     assert word in error["message"]
+
+
+def test_signatures_that_are_not_sizes_of_one_interface_are_not_run() -> None:
+    other = FunctionInfo(name="decode", inputs=(), outputs=())
+    info = ArtifactInfo(
+        format="litert",
+        size_bytes=0,
+        inputs=(),
+        outputs=(),
+        function="encode",
+        other_functions=(other,),
+        weights=(),
+        ops=(),
+    )
+
+    assert "encode, decode" in PLUGIN.refuses(info)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mobilesdk.core.artifact import ArtifactInfo, ClassifierInfo, OpInfo, TensorInfo
+from mobilesdk.core.artifact import ArtifactInfo, ClassifierInfo, FunctionInfo, OpInfo, TensorInfo
 from mobilesdk.core.contract import (
     ArrayInput,
     Contract,
@@ -268,3 +268,32 @@ def test_axes_of_outputs_that_vary_may_have_any_size_and_others_may_not():
         enforce_contract(
             info((flexible_ids(RANGE), IMAGE), (changed(SCORES, shape=(2, -1)),)), contract
         )
+
+
+def with_signatures(*lengths):
+    signatures = tuple(
+        FunctionInfo(
+            name=f"length_{length}", inputs=(changed(IDS, shape=(1, length)), IMAGE), outputs=()
+        )
+        for length in lengths
+    )
+    shapes = Flexibility(shapes=tuple((1, length) for length in lengths))
+    return info((flexible_ids(shapes), IMAGE)).model_copy(update={"signatures": signatures})
+
+
+@pytest.mark.parametrize(
+    ("dimension", "lengths", "fault"),
+    [
+        (LENGTHS, (8, 2, 4), ""),
+        (LENGTHS, (8, 2), "no signature for length=4"),
+        (LENGTHS, (8, 2, 4, 6), r"its signature 'length_6' takes \[1, 6\], .*sizes"),
+        (LENGTH, (8, 2), "signatures for 2 sizes, the contract has length of 2 … 8"),
+    ],
+)
+def test_there_is_a_signature_for_each_listed_size_and_no_other(dimension, lengths, fault):
+    contract = CONTRACT.model_copy(update={"dimensions": (dimension,)})
+    if not fault:
+        enforce_contract(with_signatures(*lengths), contract)
+        return
+    with pytest.raises(ArtifactInvalid, match=fault):
+        enforce_contract(with_signatures(*lengths), contract)

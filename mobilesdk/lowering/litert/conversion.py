@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,59 +21,65 @@ MIN_SQNR_DB = 60.0
 
 
 def convert_to_litert(
-    program: torch.export.ExportedProgram,
-    sample: Sequence[NDArray[Any]] | None = None,
+    programs: Mapping[str, torch.export.ExportedProgram],
+    samples: Mapping[str, Sequence[NDArray[Any]]] = {},
     threads: int = 1,
 ) -> bytes:
-    """Give the bytes of a float file that computes what the program computes.
+    """Give the bytes of a float file that computes what programs compute.
 
     Args:
-        program: Prepared: flat and static.
-        sample: Inputs to compare the two on; the program's example inputs when ``None``.
+        programs: Signature → what it is to compute. Prepared: flat and static.
+        samples: Signature → inputs to compare the two on; the program's example inputs where there
+            are none.
         threads: How many threads may be used.
 
     Raises:
-        ConversionFailed: The converter refuses the program, or changes what it computes.
+        ConversionFailed: The converter refuses a program, or changes what it computes.
     """
     torch.set_num_threads(threads)
-    examples = tuple(program.example_inputs[0])
-    content = _convert(program, examples)
-    inputs = examples if sample is None else tuple(torch.from_numpy(value) for value in sample)
-    with torch.no_grad():
-        expected = graph_module(program)(*inputs)
-    found = ObservedInterpreter(content, threads).run([value.numpy() for value in inputs])
-    _require_equal([value.numpy() for value in expected], found)
+    content = _convert(programs)
+    for name, program in programs.items():
+        inputs = tuple(program.example_inputs[0])
+        if name in samples:
+            inputs = tuple(torch.from_numpy(value) for value in samples[name])
+        with torch.no_grad():
+            expected = graph_module(program)(*inputs)
+        found = ObservedInterpreter(content, threads, name).run([each.numpy() for each in inputs])
+        _require_equal([value.numpy() for value in expected], found, name)
     return content
 
 
-def _convert(program: torch.export.ExportedProgram, examples: tuple[Any, ...]) -> bytes:
-    import litert_torch
+def _convert(programs: Mapping[str, torch.export.ExportedProgram]) -> bytes:
+    from litert_torch import Converter
 
-    module = rewrite_for_litert(program)
+    converter = Converter()
+    for name, program in programs.items():
+        module = rewrite_for_litert(program)
+        converter.add_signature(name, module, tuple(program.example_inputs[0]))
     try:
-        return bytes(litert_torch.convert(module, examples).model_content())
+        return bytes(converter.convert().model_content())
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise refused(
-            program,
+            next(iter(programs.values())),
             f"litert-torch cannot convert the model: {lines[0]}",
             hint="the message names the op; write the model with ops that LiteRT has.",
         ) from error
 
 
-def _require_equal(expected: list[NDArray[Any]], found: list[NDArray[Any]]) -> None:
+def _require_equal(expected: list[NDArray[Any]], found: list[NDArray[Any]], signature: str) -> None:
     """Compare outputs: some faults of the converter are silent."""
     for position, (reference, value) in enumerate(zip(expected, found, strict=True)):
         if reference.shape != value.shape:
             raise ConversionFailed(
-                f"Output {position} of the converted file has the shape {list(value.shape)}, not "
-                f"{list(reference.shape)}."
+                f"Output {position} of {signature} in the converted file has the shape "
+                f"{list(value.shape)}, not {list(reference.shape)}."
             )
         sqnr_db = _sqnr_db(reference.astype(np.float64), value.astype(np.float64))
         if not sqnr_db >= MIN_SQNR_DB:
             raise ConversionFailed(
-                f"Output {position} of the converted float file differs from the model: SQNR "
-                f"{sqnr_db:.1f} dB, at least {MIN_SQNR_DB:.0f} dB are needed.",
+                f"Output {position} of {signature} in the converted float file differs from the "
+                f"model: SQNR {sqnr_db:.1f} dB, at least {MIN_SQNR_DB:.0f} dB are needed.",
                 hint="the converter changed what the model computes; look for an op that rounds "
                 "positions or indices, and write it in another way.",
             )

@@ -29,10 +29,12 @@ class Match:
     Attributes:
         constants: The constants that hold it; more than one where the converter copied it.
         folded: The converter multiplied it by something: its values in the file.
+        is_part: The converter took the rows out of it that all runs take.
     """
 
     constants: tuple[StoredWeight, ...]
     folded: NDArray[np.float32] | None = None
+    is_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def match_weights(
             found.update(_folded(name, values, left))
     missing = {name: values for name, values in weights.items() if name not in found}
     sums = dict(_sums(missing, left))
+    for name, values in missing.items():
+        found.update(_part(name, values, left))
     return Matches(found, sums, tuple(left))
 
 
@@ -95,6 +99,31 @@ def _sums(
             if values.shape == total.shape and np.array_equal(values, total):
                 left.remove(constant)
                 yield (first, second), constant
+
+
+def _part(name: str, values: NDArray[Any], left: list[StoredWeight]) -> dict[str, Match]:
+    """Find the constant that has consecutive rows of a weight, as of positions in a text."""
+    for constant in left:
+        if _holds(values, constant.values()):
+            left.remove(constant)
+            return {name: Match((constant,), is_part=True)}
+    return {}
+
+
+def _holds(values: NDArray[Any], part: NDArray[np.float32]) -> bool:
+    """Tell whether an array is consecutive slices of another one along one of its axes."""
+    while part.ndim > values.ndim and part.shape[0] == 1:
+        part = part[0]
+    if part.ndim != values.ndim:
+        return False
+    shorter = [axis for axis in range(part.ndim) if part.shape[axis] != values.shape[axis]]
+    if len(shorter) != 1 or part.shape[shorter[0]] > values.shape[shorter[0]]:
+        return False
+    whole, rows = (np.moveaxis(each, shorter[0], 0) for each in (values, part))
+    return any(
+        np.array_equal(whole[start : start + len(rows)], rows)
+        for start in range(len(whole) - len(rows) + 1)
+    )
 
 
 def _bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:

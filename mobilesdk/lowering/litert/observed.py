@@ -43,8 +43,8 @@ class ObservedFile:
         model = read_tflite(path)
         if len(model.subgraphs) != 1:
             raise UsageError(
-                f"The file has {len(model.subgraphs)} subgraphs; values inside of branches and "
-                "loops cannot be seen."
+                f"The file has {len(model.subgraphs)} subgraphs; values inside of branches, loops "
+                "and several signatures cannot be seen."
             )
         self._interpreter = interpreter
         self._run = run

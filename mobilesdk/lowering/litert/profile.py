@@ -16,7 +16,7 @@ _NS_PER_US = 1000
 
 
 def profile_file(path: Path, run_count: int, threads: int) -> OpProfile:
-    """Time the ops of a file, on inputs of zeros.
+    """Time the ops of a file, or of its first signature, on inputs of zeros.
 
     Args:
         path: The ``.tflite`` file.
@@ -28,7 +28,8 @@ def profile_file(path: Path, run_count: int, threads: int) -> OpProfile:
         ArtifactInvalid: It does not run, or runs other ops each time.
     """
     info = inspect_tflite(path)
-    events = run_events(path, info.inputs, info.outputs, run_count=run_count + 1, threads=threads)
+    first = info.signatures[0] if info.signatures else info
+    events = run_events(path, first.inputs, first.outputs, run_count=run_count + 1, threads=threads)
     runs = [[event for event in run if event.kind in _WHERE] for run in events][1:]
     ops = [[(event.tag, event.kind, event.place) for event in run] for run in runs]
     if any(run != ops[0] for run in ops):
@@ -38,6 +39,7 @@ def profile_file(path: Path, run_count: int, threads: int) -> OpProfile:
         how=(
             "LiteRT's profiler with its default CPU delegate, in whole microseconds; ops inside "
             "of the delegate have its names, and stand for themselves"
+            + (f"; signature {info.signatures[0].name}" if info.signatures else "")
         ),
         run_count=run_count,
         threads=threads,

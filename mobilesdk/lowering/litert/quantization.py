@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mobilesdk.core.scheme import ActivationScheme
 from mobilesdk.errors import CompressionIncomplete
 from mobilesdk.lowering.litert.interpreter import ObservedInterpreter
-from mobilesdk.lowering.litert.used_outputs import rewire_integer_ops
+from mobilesdk.lowering.litert.used_outputs import mend_used_outputs
 from mobilesdk.numerics.ranges import RangeObserver
 
 Ranges = dict[str, dict[str, NDArray[np.float32]]]
@@ -19,6 +19,7 @@ Ranges = dict[str, dict[str, NDArray[np.float32]]]
 
 def observe_ranges(
     content: bytes,
+    signature: str,
     tensors: Mapping[int, str],
     samples: Iterable[Sequence[NDArray[Any]]],
     scheme: ActivationScheme,
@@ -26,10 +27,11 @@ def observe_ranges(
     threads: int,
     progress: Callable[[int], None],
 ) -> Ranges:
-    """Give the range of every tensor over all samples, as the quantizer takes it.
+    """Give the range of every tensor of a signature over all samples, as the quantizer takes it.
 
     Args:
         content: Bytes of the float file.
+        signature: Name of the signature to run.
         tensors: Index → name of the tensors to observe.
         samples: Inputs in the order of the program.
         scheme: Static: how a range follows from the values, and the grid that it is for.
@@ -39,7 +41,7 @@ def observe_ranges(
     Raises:
         StepFailed: There are no samples, or a value is not finite.
     """
-    interpreter = ObservedInterpreter(content, threads)
+    interpreter = ObservedInterpreter(content, threads, signature)
     symmetric = scheme.bits == 16  # the kernels take no int16 zero points
     observers = {
         index: RangeObserver(scheme.observer, scheme.bits, symmetric=symmetric) for index in tensors
@@ -76,4 +78,4 @@ def quantize(content: bytes, recipe: list[dict[str, Any]], ranges: Ranges | None
             f"ai-edge-quantizer cannot store the planned schemes: {error}",
             hint="choose int8 per channel for the weights that it names.",
         ) from error
-    return rewire_integer_ops(bytes(result.quantized_model))
+    return mend_used_outputs(bytes(result.quantized_model))

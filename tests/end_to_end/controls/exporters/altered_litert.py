@@ -4,6 +4,7 @@ from typing import Literal
 
 from mobilesdk.exporters import litert
 from mobilesdk.flatbuffers.tflite import read_tflite
+from mobilesdk.lowering.litert import parts
 
 plugin_api = 1
 
@@ -20,7 +21,7 @@ class AlteredLiteRT(litert.LiteRTExporter):
             made = super().apply(model, options, context)
             _clear_half_a_weight(made.path)
             return made
-        write_recipe = litert.build_recipe
+        write_recipe = parts.build_recipe
 
         def altered(*arguments, **keywords):
             *rules, last = write_recipe(*arguments, **keywords)
@@ -29,7 +30,7 @@ class AlteredLiteRT(litert.LiteRTExporter):
             last["op_config"]["weight_tensor_config"]["granularity"] = "TENSORWISE"
             return [*rules, last]
 
-        litert.build_recipe = altered  # this worker ends with the step
+        parts.build_recipe = altered  # this worker ends with the step
         return super().apply(model, options, context)
 
 
