@@ -145,16 +145,16 @@ def _rank(name):
     return -int.from_bytes(name.encode()[:7].ljust(7, b"\0"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def shared_templates():
-    """Templates for all commands that tests of this process run in it."""
-    with contextlib.closing(SharedTemplates()) as templates:
-        yield templates
+    """Share templates among all that tests run in this process."""
+    with contextlib.closing(SharedTemplates()) as templates, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "Template", templates)
+        yield
 
 
 @pytest.fixture
-def command_line(tmp_path, shared_cache, shared_templates, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "Template", shared_templates)
+def command_line(tmp_path, shared_cache, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
     monkeypatch.chdir(STAND_INS)
     return CommandLine(tmp_path, shared_cache, capsys)

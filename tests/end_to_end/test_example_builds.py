@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,43 +15,40 @@ from mobilesdk.core.gate import Verification
 from mobilesdk.core.ledger import Ledger
 from mobilesdk.plugins import runtime
 from mobilesdk.targets import shipped
+from tests.conftest import CommandLine
 
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
+Build = Callable[..., Manifest]
 MINILM_TARGETS = ("android-xnnpack", "apple-ane")  # a transformer costs most
-
-
-def run(*arguments: object, cache: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        cwd=REPOSITORY,
-        env=os.environ | {"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    run("examples.make_data", folder, cache=folder)
+    subprocess.run(
+        [sys.executable, "-m", "examples.make_data", str(folder)], cwd=REPOSITORY, check=True
+    )
     return folder
 
 
-def build(model: str, sets: Path, suffix: str, output: Path, *targets: str) -> Manifest:
-    """Build an example with the real command; it must exit with 0."""
-    run(
-        *("mobilesdk", "build", f"examples/{model}.py:build"),
-        *(part for target in targets for part in ("--target", target)),
-        *("--calibration", sets / f"calibration{suffix}"),
-        *("--evaluation", sets / f"evaluation{suffix}"),
-        *("--output", output / "bundle"),
-        cache=output / "cache",
-    )
-    return read_manifest(output / "bundle")
+@pytest.fixture
+def build(command_line: CommandLine, data: Path) -> Build:
+    """Build an example with the command; it must exit with 0."""
+
+    def run(model: str, sets: str, suffix: str, *targets: str) -> Manifest:
+        output = command_line.folder / "bundle"
+        result = command_line(
+            *("build", f"{REPOSITORY / 'examples' / model}.py:build", "--output", output),
+            *(part for target in targets for part in ("--target", target)),
+            *("--calibration", data / sets / f"calibration{suffix}"),
+            *("--evaluation", data / sets / f"evaluation{suffix}"),
+        )
+        assert result.code == 0, result.out[-3000:] + result.err[-3000:]
+        return read_manifest(output)
+
+    return run
 
 
 def variants(manifest: Manifest) -> dict[str, Variant]:
@@ -94,10 +91,8 @@ def require_example(manifest: Manifest, family: str, kinds: dict[str, str]) -> N
         assert variant.calibration is None or variant.calibration.count >= 64
 
 
-def test_efficientnet_lite0_keeps_its_answers_in_int8(data: Path, tmp_path: Path) -> None:
-    manifest = build(
-        "efficientnet_lite0", data / "photos", "", tmp_path, "android-xnnpack", "android-npu"
-    )
+def test_efficientnet_lite0_keeps_its_answers_in_int8(build: Build, tmp_path: Path) -> None:
+    manifest = build("efficientnet_lite0", "photos", "", "android-xnnpack", "android-npu")
     require_sound(manifest, tmp_path / "bundle")
     require_example(manifest, "vision", {"logits": "classification"})
     built = variants(manifest)
@@ -109,15 +104,15 @@ def test_efficientnet_lite0_keeps_its_answers_in_int8(data: Path, tmp_path: Path
         assert variant.calibration.count >= 96
 
 
-def test_two_inputs_and_two_outputs_reach_every_tier(data: Path, tmp_path: Path) -> None:
-    manifest = build("two_inputs", data / "two_inputs", ".npz", tmp_path)
+def test_two_inputs_and_two_outputs_reach_every_tier(build: Build, tmp_path: Path) -> None:
+    manifest = build("two_inputs", "two_inputs", ".npz")
     require_sound(manifest, tmp_path / "bundle")
     require_example(manifest, "vision", {"scores": "other", "mask": "mask"})
     assert set(variants(manifest)) == set(shipped())
 
 
-def test_minilm_keeps_its_embeddings(data: Path, tmp_path: Path) -> None:
-    manifest = build("minilm", data / "sentences", ".npz", tmp_path, *MINILM_TARGETS)
+def test_minilm_keeps_its_embeddings(build: Build, tmp_path: Path) -> None:
+    manifest = build("minilm", "sentences", ".npz", *MINILM_TARGETS)
     require_sound(manifest, tmp_path / "bundle")
     require_example(manifest, "transformer", {"embedding": "embedding"})
     built = variants(manifest)

@@ -10,7 +10,7 @@ import pytest
 from mobilesdk import errors
 from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
-from mobilesdk.pipeline import processes
+from mobilesdk.pipeline import launch, processes
 from mobilesdk.pipeline.job import OUTCOME_NAME, Job, Outcome, TaskKind
 from mobilesdk.pipeline.launch import Limits, Workers
 from mobilesdk.pipeline.processes import family
@@ -18,6 +18,12 @@ from mobilesdk.pipeline.template import Template
 from tests.conftest import STAND_INS
 
 FAULT = STAND_INS / "compressors" / "fault.py"
+
+
+@pytest.fixture(autouse=True)
+def own_templates(monkeypatch):
+    """Give each test templates of its own, which end with it."""
+    monkeypatch.setattr(launch, "Template", Template)
 
 
 @pytest.fixture
