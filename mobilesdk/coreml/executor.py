@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from math import prod
 from typing import Any
 
@@ -123,6 +123,7 @@ class Executable:
         *,
         states: States | None = None,
         trace: Trace | None = None,
+        watched: Container[str] | None = None,
     ) -> dict[str, Any]:
         """Run once.
 
@@ -134,6 +135,7 @@ class Executable:
             states: From `new_states`; needed if the function has states; changed by the run, and
                 left as they were by one that fails.
             trace: Called with every result that is a tensor; what it raises ends the run.
+            watched: Names of the results that ``trace`` is called with, if not with every one.
 
         Returns:
             By name: arrays of the declared types (float32 for float16 in the precision
@@ -146,7 +148,7 @@ class Executable:
             LimitExceeded: It takes more than the limits allow.
             ArtifactInvalid: An operation cannot be computed, or a result is not as declared.
         """
-        observe = None if trace is None else self._observer(trace)
+        observe = None if trace is None else self._observer(trace, watched)
         compiled = self._compiled
         if compiled is None:
             raise UnsupportedProgram(
@@ -215,9 +217,9 @@ class Executable:
         declared = numbers(name, of)
         return hand_out(value, self.precision.array_dtype(declared.element))
 
-    def _observer(self, trace: Trace) -> Observer:
+    def _observer(self, trace: Trace, watched: Container[str] | None) -> Observer:
         def observe(operation: Operation, name: str, value: Any) -> None:
-            if not isinstance(value, Tensor):
+            if not isinstance(value, Tensor) or (watched is not None and name not in watched):
                 return
             declared = next(item.type for item in operation.outputs if item.name == name)
             array = self._array(name, declared, value)

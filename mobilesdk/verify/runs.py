@@ -21,6 +21,8 @@ Arrays = dict[str, NDArray[Any]]
 class Runs:
     """All runs of one loaded artifact.
 
+    A sample of the set that is a golden as well is run once: the goldens are its first samples.
+
     Attributes:
         count: Of runs.
         non_finite_count: Of runs in which an op made infinity of finite numbers, or NaN.
@@ -41,6 +43,7 @@ class Runs:
                 hint="its session needs a method reset(); see docs/plugins.md.",
             )
         self._is_stateful = bool(contract.states)
+        self._goldens: list[tuple[Mapping[str, NDArray[Any]], Arrays]] = []
         self.count = 0
         self.non_finite_count = 0
         self.first_non_finite = ""
@@ -58,22 +61,33 @@ class Runs:
     def _golden_group(self, inputs: Mapping[str, NDArray[Any]], group: str) -> Arrays:
         count = len(next(iter(inputs.values())))
         where = f" at {group}" if group else ""
-        rows = [
-            self._run({name: inputs[name][index] for name in inputs}, f"golden {index}{where}")
-            for index in range(count)
-        ]
+        samples = [{name: inputs[name][index] for name in inputs} for index in range(count)]
+        rows = [self._run(sample, f"golden {index}{where}") for index, sample in enumerate(samples)]
+        if not group:
+            self._goldens = list(zip(samples, rows, strict=True))
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def evaluation(self, samples: Samples, context: StepContext) -> Arrays:
         """Run a set; give the outputs stacked along a first axis, ``[samples, *shape]``."""
         outputs: Arrays = {}
         for index, sample in enumerate(samples):
-            for name, values in self._run(sample, f"evaluation sample {index}").items():
+            found = self._of_golden(index, sample)
+            if found is None:
+                found = self._run(sample, f"evaluation sample {index}")
+            for name, values in found.items():
                 if name not in outputs:
                     outputs[name] = np.empty((len(samples), *values.shape), values.dtype)
                 outputs[name][index] = values
             context.report("running the artifact", (index + 1) / len(samples))
         return outputs
+
+    def _of_golden(self, index: int, sample: Mapping[str, NDArray[Any]]) -> Arrays | None:
+        """Give what a sample gave as a golden, if it is that golden to the last bit."""
+        if index >= len(self._goldens):
+            return None
+        inputs, outputs = self._goldens[index]
+        same = all(_same(inputs[name], values) for name, values in sample.items())
+        return outputs if same else None
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], name: str) -> Arrays:
         self.count += 1
@@ -94,3 +108,7 @@ class Runs:
             said = " ".join(dict.fromkeys(findings))
             self.first_non_finite = self.first_non_finite or f"{name}: {said}"
         return outputs
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return (one.shape, one.dtype) == (other.shape, other.dtype) and one.tobytes() == other.tobytes()

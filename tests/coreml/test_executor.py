@@ -362,6 +362,19 @@ def test_trace_sees_every_result_in_its_declared_type(tmp_path: Path) -> None:
     assert seen == [("relu", "a", HALF), ("greater", "b", "bool"), ("select", "y", HALF)]
 
 
+def test_trace_sees_the_watched_results_only(tmp_path: Path) -> None:
+    made = function()
+    made.body.op("relu", {"a": (HALF, (2,))}, x="x")
+    made.body.op("relu", {"y": (HALF, (2,))}, x="a")
+    seen: list[str] = []
+    load(write(tmp_path / "m", made)).predict(
+        {"x": np.ones(2, np.float16)},
+        trace=lambda _type, _operation, name, _value: seen.append(name),
+        watched={"y"},
+    )
+    assert seen == ["y"]
+
+
 def test_what_a_trace_raises_is_no_fault_of_the_package(tmp_path: Path) -> None:
     made = function()
     inner = Block(outputs=("t",))

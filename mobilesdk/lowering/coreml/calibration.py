@@ -53,7 +53,7 @@ def observe_ranges(
         inputs = {spec.name: sample[spec.name] for spec in contract.inputs}
         for name, value in inputs.items():
             watch("", name, name, value)
-        executable.predict(inputs, trace=watch)
+        executable.predict(inputs, trace=watch, watched=values)
         progress(index + 1)
     return {name: observer.range() for name, observer in watch.observers.items()}
 
