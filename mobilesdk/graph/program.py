@@ -51,8 +51,7 @@ def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
         WriteFailed: The file system refused.
     """
     keep_places(program.graph.nodes)
-    for node in program.graph.nodes:
-        node.meta.pop("from_node", None)
+    _forget_histories(program.graph)
     try:
         with path.open("wb") as file:
             torch.export.save(program, file)
@@ -77,6 +76,7 @@ def graph_module(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:
         placeholders have the names of the inputs. Tensors are shared with the program.
     """
     module = program.module(check_guards=False)
+    _forget_histories(module.graph)
     module.graph.set_codegen(torch.fx.graph.CodeGen())  # flat already: no structures to rebuild
     module.recompile()
     torch.nn.Module.train(module, False)  # its own eval() refuses; the graph holds no mode
@@ -100,7 +100,7 @@ def export_program(
         dynamic = (dynamic,)  # all leaves are one variadic argument
     with torch.no_grad(), _own_deprecations_ignored():
         program = torch.export.export(module, tuple(inputs), dynamic_shapes=dynamic)
-        return program.run_decompositions({})
+    return decompose(program, {})
 
 
 def decompose(
@@ -112,8 +112,21 @@ def decompose(
         program: Functional; stays as it is.
         rules: Op → what computes the same.
     """
+    _forget_histories(program.graph)
     with torch.no_grad(), _own_deprecations_ignored():
-        return program.run_decompositions(rules)
+        decomposed = program.run_decompositions(rules)
+    _forget_histories(decomposed.graph)
+    return decomposed
+
+
+def _forget_histories(graph: torch.fx.Graph) -> None:
+    """Drop what torch notes of the nodes that each node comes from.
+
+    Every pass over a graph copies all of it into a history that is longer by one, and so a program
+    that went through a dozen passes is held up by copying. Nothing here looks at it.
+    """
+    for node in graph.nodes:
+        node.meta.pop("from_node", None)
 
 
 @contextmanager
