@@ -42,18 +42,22 @@ class Job:
 
     @cached_property
     def program(self) -> torch.export.ExportedProgram:
+        """What is exported of the module, once."""
         return torch.export.export(self.module, self.inputs)
 
     @cached_property
     def samples(self) -> list[torch.Tensor]:
+        """Calibration photos, prepared."""
         return [self._prepared(path) for path in sorted(self._photos.iterdir())]
 
     @cached_property
     def core_ml_program(self) -> torch.export.ExportedProgram:
+        """The program in the operations that coremltools takes."""
         return self.program.run_decompositions({})
 
     @cached_property
     def float_tflite(self) -> Path:
+        """The float file that all LiteRT tiers are made from."""
         import litert_torch
 
         path = self.folder / "float.tflite"
@@ -76,9 +80,7 @@ def import_coremltools() -> Any:
 def to_core_ml(program: Any, target: str, **options: Any) -> Any:
     ct = import_coremltools()
     version = ct.target[target]
-    return ct.convert(
-        program, minimum_deployment_target=version, skip_model_load=True, **options
-    )
+    return ct.convert(program, minimum_deployment_target=version, skip_model_load=True, **options)
 
 
 def apple_legacy(job: Job, output: Path) -> None:
@@ -86,7 +88,7 @@ def apple_legacy(job: Job, output: Path) -> None:
 
 
 def apple_ane(job: Job, output: Path) -> None:
-    """Store 6-bit tables for groups of 16 channels; layers with 24 or 40 stay float16."""
+    """Store 6-bit tables for 16 channels each; layers that 16 does not divide stay float16."""
     model = to_core_ml(job.core_ml_program, "iOS18")
     cto = import_coremltools().optimize.coreml
     config = cto.OpPalettizerConfig(
@@ -205,7 +207,7 @@ def to_core_ai(module: torch.nn.Module, job: Job, output: Path) -> None:
 
 
 def apple_coreai(job: Job, output: Path) -> None:
-    """Store 6-bit tables for groups of 16 channels; layers with 24 or 40 stay float16."""
+    """Store 6-bit tables for 16 channels each; layers that 16 does not divide stay float16."""
     from coreai_opt import ExportBackend
     from coreai_opt.palettization import KMeansPalettizer, KMeansPalettizerConfig
 
@@ -247,8 +249,9 @@ TIERS: dict[str, dict[str, Callable[[Job, Path], None]]] = {
 
 def main() -> None:
     toolchain, photos, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    tell("start", time.perf_counter(), 0.0)
+    started_s = time.perf_counter()
     job = Job(photos, folder)
+    tell(f"start and model, {toolchain}", started_s, 0.0)
     with torch.no_grad():
         for tier, convert in TIERS[toolchain].items():
             started_s, used_s = time.perf_counter(), cpu_s()
@@ -256,9 +259,10 @@ def main() -> None:
             tell(tier, started_s, used_s)
 
 
-def tell(tier: str, started_s: float, used_s: float) -> None:
-    line = {"tier": tier, "seconds": time.perf_counter() - started_s, "cpu_s": cpu_s() - used_s}
-    print(json.dumps(line), flush=True)
+def tell(what: str, started_s: float, used_s: float) -> None:
+    took_s = {"cpu_seconds": cpu_s() - used_s, "seconds": time.perf_counter() - started_s}
+    sys.stdout.write("\n" + json.dumps({"what": what} | took_s) + "\n")
+    sys.stdout.flush()
 
 
 def cpu_s() -> float:
