@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract, InputSpec
+from mobilesdk.core.dimension import sizes_of
 from mobilesdk.data.arrays import LABELS
 from mobilesdk.data.folder import files_of_set
 from mobilesdk.data.functions import UserCode, parse_reference
@@ -33,7 +34,7 @@ class Texts:
     read: Callable[[int], str]
     tokenize: Callable[[str], Any]
     tokenizer: str
-    specs: tuple[InputSpec, ...]
+    contract: Contract
     labels: tuple[Any, ...]
     kind: Literal["text"] = "text"
 
@@ -44,7 +45,7 @@ class Texts:
         for place, name in enumerate(self.names):
             text = self.read(place)
             given = _CODE.run(partial(self.tokenize, text), f"{self.tokenizer} of {name}")
-            yield sample_of(given, name, self.specs, self.labels[place])
+            yield sample_of(given, name, self.contract, self.labels[place])
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def open_texts(path: Path, contract: Contract, tokenizer: str) -> Texts:
             lambda place: _text(files[place], names[place]),
             tokenize,
             tokenizer,
-            contract.inputs,
+            contract,
             labels,
         )
     numbered = enumerate(_text(path, path.name).splitlines())
@@ -93,7 +94,7 @@ def open_texts(path: Path, contract: Contract, tokenizer: str) -> Texts:
         lambda place: lines[place][1],
         tokenize,
         tokenizer,
-        contract.inputs,
+        contract,
         (None,) * len(lines),
     )
 
@@ -129,7 +130,7 @@ def open_iterable(reference: str, contract: Contract) -> Given:
     end = object()
     while (item := _CODE.run(lambda: next(items, end), reference)) is not end:
         name = f"sample {len(samples)}"
-        samples.append(sample_of(item, name, contract.inputs, None))
+        samples.append(sample_of(item, name, contract, None))
         size_bytes += sum(array.nbytes for array in samples[-1].arrays.values())
         if len(samples) > _MOST_SAMPLES or size_bytes > _LARGEST_BYTES:
             raise InvalidDataset(
@@ -139,17 +140,17 @@ def open_iterable(reference: str, contract: Contract) -> Given:
     return Given(tuple(samples))
 
 
-def sample_of(given: Any, name: str, specs: tuple[InputSpec, ...], label: Any) -> Sample:
-    """Make a sample of what a function gave.
+def sample_of(given: Any, name: str, contract: Contract, label: Any) -> Sample:
+    """Make a sample of what a function gave; its dimensions may have any size that is allowed.
 
     Raises:
         InvalidDataset: It does not fit the contract.
     """
-    expected = {spec.name: spec for spec in specs}
-    values = given if isinstance(given, Mapping) else {specs[0].name: given}
-    if not isinstance(given, Mapping) and len(specs) != 1:
+    expected = {spec.name: spec for spec in contract.inputs}
+    values = given if isinstance(given, Mapping) else {next(iter(expected)): given}
+    if not isinstance(given, Mapping) and len(expected) != 1:
         raise InvalidDataset(
-            f"{name} is one {type(given).__name__}, but the model has {len(specs)} inputs.",
+            f"{name} is one {type(given).__name__}, but the model has {len(expected)} inputs.",
             hint=f"give a mapping with {', '.join(expected)}.",
         )
     if LABELS in values and LABELS not in expected:
@@ -164,28 +165,50 @@ def sample_of(given: Any, name: str, specs: tuple[InputSpec, ...], label: Any) -
     missing = [key for key in expected if key not in values]
     if missing:
         raise InvalidDataset(f"{name} lacks the input {missing[0]!r}.", hint="give every input.")
-    arrays = {key: _fit(values[key], spec, f"{key} of {name}") for key, spec in expected.items()}
+    free = {
+        key: {axis for each in contract.dimensions for axis in each.axes.get(key, ())}
+        for key in expected
+    }
+    arrays = {
+        key: _fit(values[key], spec, f"{key} of {name}", free[key])
+        for key, spec in expected.items()
+    }
+    if sizes_of(contract, {key: array.shape for key, array in arrays.items()}) is None:
+        shapes = ", ".join(f"{key} {list(array.shape)}" for key, array in arrays.items())
+        raise InvalidDataset(
+            f"{name} has {shapes}, but the model has {', '.join(map(str, contract.dimensions))}.",
+            hint="pad or cut it to sizes that the contract allows.",
+        )
     return Sample(name=name, arrays=arrays, label=label)
 
 
-def _fit(value: Any, spec: InputSpec, what: str) -> NDArray[Any]:
-    """Copy a value in the shape and dtype of an input; integers only if they stay what they are."""
+def _fit(value: Any, spec: InputSpec, what: str, free: Container[int]) -> NDArray[Any]:
+    """Copy a value in the shape and dtype of an input; integers only if they stay what they are.
+
+    Axes that are free may have any size.
+    """
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InvalidDataset(f"{what} is no array: {error}", hint="give numpy arrays.") from error
     whole = np.issubdtype(np.dtype(spec.dtype), np.floating)
     same_kind = array.dtype.kind == "f" if whole else array.dtype.kind in "biu"
-    shapes = (spec.shape, spec.shape[1:]) if spec.shape[:1] == (1,) else (spec.shape,)
-    if not same_kind or array.shape not in shapes:
+    shape = array.shape
+    if spec.shape[:1] == (1,) and len(shape) == len(spec.shape) - 1:
+        shape = (1, *shape)
+    fits = len(shape) == len(spec.shape) and all(
+        size == own or (axis in free and size > 0)
+        for axis, (size, own) in enumerate(zip(shape, spec.shape, strict=True))
+    )
+    if not same_kind or not fits:
         raise InvalidDataset(
             f"{what} is {array.dtype}{list(array.shape)}, but the input is "
             f"{spec.dtype}{list(spec.shape)}.",
             hint="pad, cut or convert it as the model was trained.",
         )
     with np.errstate(over="ignore"):
-        fitted = np.array(array, np.dtype(spec.dtype), order="C").reshape(spec.shape)
-    if not whole and not (fitted == array.reshape(spec.shape)).all():
+        fitted = np.array(array, np.dtype(spec.dtype), order="C").reshape(shape)
+    if not whole and not (fitted == array.reshape(shape)).all():
         raise InvalidDataset(
             f"{what} holds numbers that {spec.dtype} does not have.", hint="look at the ids."
         )

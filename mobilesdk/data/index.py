@@ -36,6 +36,8 @@ class SampleIndex(Frozen):
         digest: SHA-256 over the digests of the samples, in order.
         inputs: In the contract's order.
         samples: In order.
+        is_ragged: Whether samples may differ in shape, each with files of its own; `inputs` have
+            the shapes of the contract then.
         labelled: Whether there are labels beside the inputs.
     """
 
@@ -45,4 +47,5 @@ class SampleIndex(Frozen):
     digest: str
     inputs: tuple[StoredInput, ...]
     samples: tuple[SampleRecord, ...]
+    is_ragged: bool = False
     labelled: bool = False

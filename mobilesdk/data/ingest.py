@@ -17,7 +17,7 @@ from mobilesdk.data.index import INDEX_NAME, SampleIndex, SampleRecord, StoredIn
 from mobilesdk.data.labels import as_array, open_labels
 from mobilesdk.data.sample import Source
 from mobilesdk.data.source import open_samples
-from mobilesdk.data.stored import StoredSamples, array_path, labels_path
+from mobilesdk.data.stored import StoredSamples, array_path, labels_path, row_path
 from mobilesdk.errors import WriteFailed
 
 
@@ -37,8 +37,8 @@ def ingest(
         path: As for `open_samples`.
         contract: Of the model.
         output: An empty folder. Gets ``<input>.npy`` for each input, ``[count, *shape]``, or
-            ``[count, steps, *shape]`` of a model with states, and ``samples.json``
-            (`SampleIndex`), written last.
+            ``[count, steps, *shape]`` of a model with states, or ``<input>-<place>.npy`` for each
+            sample of a model with dimensions; and ``samples.json`` (`SampleIndex`), written last.
         allow_small: Accept fewer than 32 samples.
         labels: A file with the label of each sample, in place of those that the set itself has.
         tokenizer: ``package.module:function`` that makes the inputs of a text.
@@ -54,7 +54,12 @@ def ingest(
     source = open_samples(path, contract, tokenizer)
     given = None if labels is None else open_labels(labels)
     try:
-        records, shapes, found = _store(source, contract.inputs, output, report)
+        is_ragged = bool(contract.dimensions)
+        if is_ragged:
+            shapes = {spec.name: spec.shape for spec in contract.inputs}
+            records, found = _store_apart(source, contract.inputs, output, report)
+        else:
+            records, shapes, found = _store(source, contract.inputs, output, report)
         values = as_array(found) if given is None else given.of([each.name for each in records])
         check_count(len(records), allow_small=allow_small)
         check_duplicates(records)
@@ -67,6 +72,7 @@ def ingest(
                 for spec in contract.inputs
             ),
             samples=tuple(records),
+            is_ragged=is_ragged,
             labelled=values is not None,
         )
         if values is not None:
@@ -105,6 +111,26 @@ def _store(
             labels.append(sample.label)
             report(f"{place + 1} of {count} samples", (place + 1) / count)
     return records, shapes, labels
+
+
+def _store_apart(
+    source: Source, specs: Sequence[InputSpec], output: Path, report: Callable[..., None]
+) -> tuple[list[SampleRecord], list[Any]]:
+    """Write each input of each sample by itself; give the records of the samples, and labels."""
+    count = len(source)
+    records: list[SampleRecord] = []
+    labels: list[Any] = []
+    for place, sample in enumerate(source):
+        check_sample(sample, specs)
+        for spec in specs:
+            values = sample.arrays[spec.name]
+            with ArrayFile(row_path(output, spec.name, place), spec.dtype, values.shape) as file:
+                for part in values:
+                    file.append(part)
+        records.append(SampleRecord(name=sample.name, digest=sample.digest()))
+        labels.append(sample.label)
+        report(f"{place + 1} of {count} samples", (place + 1) / count)
+    return records, labels
 
 
 def _digest(records: Sequence[SampleRecord]) -> str:

@@ -1,8 +1,11 @@
-"""A set as the pipeline stores it: one ``.npy`` for each input, and ``samples.json``."""
+"""A set as the pipeline stores it: one ``.npy`` for each input, and ``samples.json``.
+
+Of a model with dimensions there is one for each input of each sample.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ class StoredSamples:
         """
         try:
             self.index = SampleIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
-            self._arrays = {each.name: _map(folder, each, self.index) for each in self.index.inputs}
+            self._rows = {each.name: _rows(folder, each, self.index) for each in self.index.inputs}
             self.labels = _labels(folder, self.index)
         except (OSError, ValidationError, ValueError) as error:
             raise FileRejected(
@@ -47,12 +50,17 @@ class StoredSamples:
 
     def __iter__(self) -> Iterator[Mapping[str, NDArray[np.generic[Any]]]]:
         for place in range(len(self)):
-            yield {name: array[place] for name, array in self._arrays.items()}
+            yield {name: row(place) for name, row in self._rows.items()}
 
 
 def array_path(folder: Path, name: str) -> Path:
     """Give the file with the values of an input, ``[count, *shape]``."""
     return folder / f"{name}.npy"
+
+
+def row_path(folder: Path, name: str, place: int) -> Path:
+    """Give the file with the values of an input in one sample of a ragged set."""
+    return folder / f"{name}-{place}.npy"
 
 
 def labels_path(folder: Path) -> Path:
@@ -69,11 +77,30 @@ def _labels(folder: Path, index: SampleIndex) -> NDArray[Any] | None:
     return labels
 
 
-def _map(folder: Path, stored: StoredInput, index: SampleIndex) -> NDArray[Any]:
+def _rows(folder: Path, stored: StoredInput, index: SampleIndex) -> Callable[[int], NDArray[Any]]:
+    """Check the values of an input; give what maps those of a sample into memory."""
     if not stored.name.isidentifier():
         raise ValueError(f"{stored.name!r} is no name of an input")
-    array = np.load(array_path(folder, stored.name), mmap_mode="r", allow_pickle=False)
+    if not index.is_ragged:
+        return _map(folder, stored, index).__getitem__
+
+    def row(place: int) -> NDArray[Any]:
+        return _load(row_path(folder, stored.name, place))
+
+    for place in range(index.count):
+        found = row(place)
+        if found.ndim != len(stored.shape) or found.dtype != np.dtype(stored.dtype):
+            raise ValueError(f"{stored.name} is {found.dtype}{found.shape} in sample {place}")
+    return row
+
+
+def _map(folder: Path, stored: StoredInput, index: SampleIndex) -> NDArray[Any]:
+    array = _load(array_path(folder, stored.name))
     expected = (index.count, *stored.shape)
     if array.shape != expected or array.dtype != np.dtype(stored.dtype):
         raise ValueError(f"{stored.name} is {array.dtype}{array.shape}, not {expected}")
-    return np.asarray(array)
+    return array
+
+
+def _load(path: Path) -> NDArray[Any]:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

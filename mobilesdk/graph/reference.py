@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from mobilesdk.core.contract import Contract
+from mobilesdk.core.dimension import label, own_sizes, sizes_of
 from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.data.array_file import ArrayFile
 from mobilesdk.data.goldens import flattened, golden_groups
 from mobilesdk.data.resizing import resized
 from mobilesdk.data.sample import run_sequence
+from mobilesdk.errors import InvalidDataset
 from mobilesdk.graph.program import graph_module, load_program
 
 GOLDEN_COUNT = 4
@@ -56,6 +58,7 @@ def write_reference(
         context: Where to write.
 
     Raises:
+        InvalidDataset: The evaluation set has several sizes, and an output follows them.
         OSError: The file system refused.
     """
     torch.set_num_threads(context.threads)
@@ -67,7 +70,26 @@ def write_reference(
     save_file(flattened(inputs), context.output / GOLDEN_INPUTS_NAME)
     save_file(flattened(outputs), context.output / GOLDEN_OUTPUTS_NAME)
     if evaluation is not None:
+        _require_one_shape(contract, evaluation)
         _write_outputs(model, contract, evaluation, context)
+
+
+def _require_one_shape(contract: Contract, evaluation: Samples) -> None:
+    """Pass a set for which every output has the shape of the contract."""
+    varying = [spec.name for spec in contract.outputs if spec.varying]
+    if not varying:
+        return
+    own = own_sizes(contract)
+    for index, sample in enumerate(evaluation):
+        sizes = sizes_of(contract, {name: values.shape for name, values in sample.items()})
+        if sizes != own:
+            raise InvalidDataset(
+                f"Sample {index} of the evaluation set has {label(sizes or {})}, the example "
+                f"{label(own)}, and the size of {', '.join(varying)} follows: outputs of different "
+                "sizes are not compared with each other.",
+                hint="give evaluation samples of the example's size; all sizes are judged on the "
+                "goldens.",
+            )
 
 
 def _write_outputs(

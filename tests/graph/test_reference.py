@@ -4,10 +4,13 @@ import torch
 from torch import nn
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.core.step import StepContext
 from mobilesdk.data.ingest import ingest
+from mobilesdk.errors import InvalidDataset
 from mobilesdk.graph.program import export_program, save_program
 from mobilesdk.graph.reference import write_reference
+from mobilesdk.graph.symbols import contract_shapes
 
 CONTRACT = Contract(
     inputs=(InputSpec(name="x", shape=(1, 3), dtype="float32"),),
@@ -52,3 +55,51 @@ def test_a_device_without_space_is_an_error_and_no_signal(write, tmp_path):
     (tmp_path / "output" / "reference_0.npy").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
         write()
+
+
+class Halves(nn.Module):
+    """Gives the mean of a row, and the row halved: the second follows its length."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def forward(self, *inputs):
+        (x,) = inputs
+        return (x.mean(1, keepdim=True), x / 2)[: self.count]
+
+
+class Rows(list):
+    """Samples in memory."""
+
+    digest = ""
+
+    def __iter__(self):
+        return ({"x": values} for values in super().__iter__())
+
+
+@pytest.fixture
+def write_rows(tmp_path):
+    """Write the reference for rows of several lengths, of one output or both."""
+    length = Dimension(name="length", min=2, max=8, axes={"x": 1})
+    mean = OutputSpec(name="m", shape=(1, 1), dtype="float32")
+    halved = OutputSpec(name="h", shape=(1, 3), dtype="float32", varying=(1,))
+    contract = CONTRACT.model_copy(update={"dimensions": (length,), "outputs": (mean, halved)})
+    rows = Rows([np.full((1, size), size, np.float32) for size in (3, 3, 3, 3, 5)])
+
+    def write(count):
+        only = contract.model_copy(update={"outputs": contract.outputs[:count]})
+        program = export_program(Halves(count), [torch.zeros(1, 3)], contract_shapes(only))
+        save_program(program, tmp_path / "original.pt2")
+        context = StepContext(tmp_path)
+        write_reference(tmp_path, only, evaluation=rows, calibration=None, context=context)
+
+    return write
+
+
+def test_samples_of_other_sizes_have_outputs_of_one_shape(write_rows, tmp_path):
+    with pytest.raises(InvalidDataset, match=r"Sample 4 .* has length=5, .* of h follows"):
+        write_rows(2)
+    write_rows(1)
+    written = np.load(tmp_path / "reference_0.npy")
+    assert written[:, 0, 0].tolist() == [3, 3, 3, 3, 5]
