@@ -16,7 +16,7 @@ class SharedTemplates:
     def __init__(self):
         self._running = {}
 
-    def __call__(self, preloads, environment):
+    def __call__(self, preloads, environment, base=None):
         """Lend a template; it is started if there is none of these modules and environment."""
         key = (
             preloads,
@@ -26,7 +26,7 @@ class SharedTemplates:
         )
         lent = self._running.pop(key, None)
         if lent is None or lent.ended:
-            lent = _Lent(preloads, environment)
+            lent = _Lent(preloads, environment, base)
         self._running[key] = lent
         while len(self._running) > _MOST:
             self._running.pop(next(iter(self._running))).end()

@@ -44,7 +44,7 @@ from mobilesdk.errors import CompressionIncomplete, InvalidDataset
 from mobilesdk.graph.records import complete_record, read_summary
 from mobilesdk.lowering.coreml.limits import is_int8, refuse_integers
 from mobilesdk.lowering.expectation import expected_weight, exported
-from mobilesdk.plugins.contract import ExportOptions, Tool
+from mobilesdk.plugins.contract import PROGRAM_PRELOADS, ExportOptions, Tool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +94,7 @@ class CoreMLExporter:
 
     options = CoreMLOptions
     tools = (Tool(distribution="coremltools", extra="coreml"),)
-    preloads = ("mobilesdk.lowering.coreml.convert:import_coremltools",)
+    preloads = (*PROGRAM_PRELOADS, "mobilesdk.lowering.coreml.convert:import_coremltools")
     accepts = frozenset({Form.EXPORTED_PROGRAM})
     suffix = ".mlpackage"
 

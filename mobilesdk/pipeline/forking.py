@@ -1,8 +1,9 @@
 """The process that holds a toolchain: ``python -m mobilesdk.pipeline.forking PRELOAD...``.
 
 It imports what it is told to, runs no step itself, has one thread, and takes orders on its standard
-input, a socket: one message for each worker, with the descriptors that are the worker's. When the
-other end of the socket closes it ends, and every worker with it.
+input, a socket: one message for each worker, with the descriptors that are the worker's. An order
+may also be for a template that imports more: a copy of this one, with a socket of its own. When the
+other end of the socket closes it ends, and every copy with it.
 """
 
 from __future__ import annotations
@@ -26,12 +27,18 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ORDER_BYTES = 1 << 16
 _DESCRIPTORS = 4
+_BRANCH = b"\0"
 _BEFORE, _AFTER = "mobilesdk.pipeline.worker", "mobilesdk.pipeline.steps"
 """What every worker needs besides its toolchain, a second of processor time together."""
 
 
+def branch_order(preloads: tuple[str, ...]) -> bytes:
+    """Give the order for a template that imports these besides; no path has its first byte."""
+    return _BRANCH + _BRANCH.join(map(os.fsencode, preloads))
+
+
 class _Copies:
-    """The template's side: its workers, by the descriptor that tells their end."""
+    """The template's side: its copies, workers and templates, by what tells their end."""
 
     def __init__(self) -> None:
         self._status: dict[int, tuple[int, int]] = {}
@@ -88,12 +95,13 @@ def _end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def serve(channel: socket.socket) -> tuple[Path, int, int] | None:
+def serve(channel: socket.socket) -> tuple[bytes, int, int] | None:
     """Take orders until the build ends.
 
     Returns:
-        None in the template, when the build has ended; in each worker its order: the file of the
-        job, and the descriptors of its log and of its progress.
+        None in the template, when the build has ended; in each copy its order: the file of the job,
+        and the descriptors of its log and of its progress. That of a template is a `branch_order`,
+        and its last descriptor the socket.
     """
     copies = _Copies()
     with selectors.DefaultSelector() as selector:
@@ -104,8 +112,8 @@ def serve(channel: socket.socket) -> tuple[Path, int, int] | None:
                     selector.unregister(key.fd)
                     copies.collect(key.fd)
                     continue
-                job_file, descriptors, _, _ = socket.recv_fds(channel, _ORDER_BYTES, _DESCRIPTORS)
-                if not job_file:
+                order, descriptors, _, _ = socket.recv_fds(channel, _ORDER_BYTES, _DESCRIPTORS)
+                if not order:
                     copies.kill()
                     return None
                 for descriptor in descriptors:
@@ -116,14 +124,14 @@ def serve(channel: socket.socket) -> tuple[Path, int, int] | None:
                     os.close(status)
                     copies.forget()
                     channel.close()
-                    _become_worker(template, log, folder)
-                    return Path(os.fsdecode(job_file)), log, progress
+                    _become_copy(template, log, folder)
+                    return order, log, progress
                 for descriptor in (log, progress, folder):
                     os.close(descriptor)
                 selector.register(copies.add(pid, status), selectors.EVENT_READ)
 
 
-def _become_worker(template: int, log: int, folder: int) -> None:
+def _become_copy(template: int, log: int, folder: int) -> None:
     """Leave the template's session, end when it ends, print to the log, and go to the folder."""
     os.setsid()
     os.fchdir(folder)
@@ -172,29 +180,39 @@ def preload(name: str) -> None:
         traceback.print_exc()
 
 
-def main() -> int:
-    """Import the toolchain, and serve; in a worker, do the job."""
-    channel = socket.socket(fileno=os.dup(0))
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def _import(names: tuple[str, ...]) -> None:
+    """Import modules while the build lives, and be ready to be copied."""
     guard = _EndWithBuild()
     sys.meta_path.insert(0, guard)
-    for name in (_BEFORE, *sys.argv[1:], _AFTER):
+    for name in names:
         preload(name)
     sys.meta_path.remove(guard)
     if len(list(Path("/proc/self/task").iterdir())) > 1:
-        names = " ".join(sys.argv[1:])
-        sys.stdout.write(f"{names} starts threads when it is imported, which copies would lack.\n")
+        said = " ".join(name for name in names if name not in (_BEFORE, _AFTER))
+        sys.stdout.write(f"{said} starts threads when it is imported, which copies would lack.\n")
         sys.stdout.flush()
         os._exit(os.EX_SOFTWARE)  # without waiting for the threads
     sys.stdout.flush()
     gc.collect()
     gc.freeze()
+
+
+def main() -> int:
+    """Import the toolchain, and serve; in a worker, do the job."""
+    channel = socket.socket(fileno=os.dup(0))
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _import((_BEFORE, *sys.argv[1:], _AFTER))
     order = serve(channel)
+    while order is not None and order[0].startswith(_BRANCH):
+        names, _, descriptor = order
+        _import(tuple(map(os.fsdecode, names.split(_BRANCH)[1:])))
+        order = serve(socket.socket(fileno=descriptor))
     if order is None:
         return 0
     from mobilesdk.pipeline.worker import Order, work  # here, so that the guard watched over it
 
-    return work(Order(*order))
+    job_file, log, progress = order
+    return work(Order(Path(os.fsdecode(job_file)), log, progress))
 
 
 if __name__ == "__main__":

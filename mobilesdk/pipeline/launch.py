@@ -29,7 +29,7 @@ from mobilesdk.errors import (
 )
 from mobilesdk.pipeline.job import JOB_NAME, LOG_NAME, OUTCOME_NAME, Job, Outcome, read_outcome
 from mobilesdk.pipeline.tasks import Usage
-from mobilesdk.pipeline.template import Template, Worker
+from mobilesdk.pipeline.template import Template, Worker, base_among
 from mobilesdk.pipeline.worker import UNWRITTEN_EXIT_CODE
 from mobilesdk.units import format_bytes, format_seconds
 
@@ -56,7 +56,8 @@ class Limits:
 class Workers:
     """Makes workers, and keeps those that are running, so that all can be ended at once.
 
-    Workers that need the same toolchain are copies of one process that has imported it.
+    Workers that need the same toolchain are copies of one process that has imported it, and that is
+    a copy of one that has imported the beginning of it, if there is one.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -72,7 +73,7 @@ class Workers:
     def __exit__(self, *_error: object) -> None:
         self.stop()
         with self._lock:
-            for template in self._templates:
+            for template in reversed(self._templates):  # a copy before what it is a copy of
                 template.close()
 
     @property
@@ -130,8 +131,8 @@ class Workers:
     def imports(self) -> list[tuple[tuple[str, ...], Usage]]:
         """Give what the running templates import, and what that took."""
         with self._lock:
-            found = [(template.preloads, template.usage()) for template in self._templates]
-        return [(preloads, usage) for preloads, usage in found if usage is not None]
+            found = [(template.imported, template.usage()) for template in self._templates]
+        return [(imported, usage) for imported, usage in found if usage is not None]
 
     @contextmanager
     def _started(
@@ -158,7 +159,8 @@ class Workers:
         for template in self._templates:
             if template.preloads == job.preloads and not template.ended:
                 return template
-        self._templates.append(Template(job.preloads, _environment(job)))
+        base = base_among(self._templates, job.preloads)
+        self._templates.append(Template(job.preloads, _environment(job), base))
         return self._templates[-1]
 
 

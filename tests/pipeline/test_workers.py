@@ -403,6 +403,72 @@ def test_workers_of_one_toolchain_are_copies_of_a_process_that_has_imported_it(r
     assert parent == same_parent
 
 
+@pytest.fixture
+def branched(run):
+    """Two templates, the second of which is a copy of the first; give them, and what jobs said."""
+    said = []
+
+    def report(message, _):
+        said.append(message.split())
+
+    with Workers(Limits(60, 4 << 30)) as workers:
+        for preloads in (("xmlrpc.client",), ("xmlrpc.client", "plistlib")):
+            for module in ("xmlrpc.client", "plistlib"):
+                run("tell_imports", note=module, preloads=preloads, workers=workers, report=report)
+        yield workers, said
+
+
+def test_a_template_is_a_copy_of_one_that_has_imported_the_beginning(branched):
+    workers, said = branched
+    base, branch = workers._templates
+    assert said == [
+        [str(base.pid), "True"],
+        [str(base.pid), "False"],
+        [str(branch.pid), "True"],
+        [str(branch.pid), "True"],
+    ]
+    assert branch.pid in processes.children(base.pid)
+    assert [modules for modules, _ in workers.imports()] == [("xmlrpc.client",), ("plistlib",)]
+
+
+def test_a_copy_of_a_template_ends_with_it_and_both_are_started_again(branched, run):
+    workers, _ = branched
+    base, branch = workers._templates
+    os.kill(base.pid, signal.SIGKILL)
+    assert eventually(lambda: base.ended and branch.ended and ended(branch.pid))
+    assert run("nothing", preloads=branch.preloads, workers=workers).error is None
+
+
+def test_a_copy_of_a_template_may_end_alone(branched, run):
+    workers, _ = branched
+    base, branch = workers._templates
+    os.kill(branch.pid, signal.SIGKILL)
+    assert eventually(lambda: branch.ended)
+    assert not base.ended
+    assert run("nothing", preloads=branch.preloads, workers=workers).error is None
+    assert workers._templates[-1].pid in processes.children(base.pid)
+
+
+def test_copies_of_templates_end_with_the_build(run):
+    with Workers(Limits(60, 4 << 30)) as workers:
+        for preloads in ((), ("xmlrpc.client",), ("xmlrpc.client", "plistlib")):
+            run("nothing", preloads=preloads, workers=workers)
+        pids = [template.pid for template in workers._templates]
+    assert len(set(pids)) == 3
+    assert all(map(ended, pids))
+
+
+def test_what_a_toolchain_prints_when_a_copy_imports_it_is_told(run, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text(
+        "import os; print('no such driver', flush=True); os.abort()"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Workers(Limits(60, 4 << 30)) as workers:
+        run("nothing", preloads=("xmlrpc.client",), workers=workers)
+        with pytest.raises(errors.WorkerCrashed, match=r"its toolchain[^|]*\| no such driver"):
+            run("nothing", preloads=("xmlrpc.client", "broken"), workers=workers)
+
+
 def test_what_a_toolchain_prints_when_it_ends_its_process_is_told(run, tmp_path, monkeypatch):
     (tmp_path / "broken.py").write_text(
         "import os; print('no such driver', flush=True); os.abort()"

@@ -269,7 +269,7 @@ def _kill(process, mark, chance, found):
     if found.victim in ("template", "worker"):
         pids = templates = _templates(process.pid, mark)
         if found.victim == "worker":
-            pids = [pid for pid in marked(mark) if _parent(pid) in templates]
+            pids = _copies(templates, mark)
     if not pids:
         return False
     number = signal.SIGINT if found.victim == "interrupt" else signal.SIGKILL
@@ -368,6 +368,18 @@ def _templates(command, mark):
     They lead sessions of their own; no other child of a command does.
     """
     return [pid for pid in marked(mark) if _parent(pid) == command and _session(pid) == pid]
+
+
+def _copies(templates, mark):
+    """List what templates have made: workers, and templates that import more, with their workers.
+
+    All of them lead sessions of their own.
+    """
+    leaders = [pid for pid in marked(mark) if _session(pid) == pid]
+    found = set(templates)
+    while added := {pid for pid in leaders if _parent(pid) in found} - found:
+        found |= added
+    return sorted(found - set(templates))
 
 
 def _parent(pid):
