@@ -40,8 +40,9 @@ def plan(
     """Tell what `build` would do; reads the models and checks their sets.
 
     Args:
-        model: ``package.module:factory``, ``file.py:function``, or a ``.pt2`` or ``.keras`` file;
-            ``mobilesdk.toml`` in the current folder is read when it is ``None``.
+        model: ``package.module:factory``, ``file.py:function``, a ``.pt2`` or ``.keras`` file, or
+            the folder of a SavedModel; ``mobilesdk.toml`` in the current folder is read when it is
+            ``None``.
         targets: Names of shipped targets, files, or folders of files; all shipped ones in reach
             when empty.
         calibration: Folder of images, recordings or texts, ``.npz``, ``.npy``, ``.txt``, or

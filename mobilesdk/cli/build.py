@@ -34,8 +34,8 @@ def command(
 ) -> int:
     """Build a verified variant of MODEL for every target into one bundle.
 
-    MODEL is package.module:factory, file.py:function, or a .pt2 or .keras file; without it,
-    mobilesdk.toml is read.
+    MODEL is package.module:factory, file.py:function, a .pt2 or .keras file, or the folder of a
+    SavedModel; without it, mobilesdk.toml is read.
     """
     from mobilesdk import api
     from mobilesdk.bundle.writing import write_file

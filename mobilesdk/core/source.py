@@ -16,7 +16,8 @@ class Reference:
     Attributes:
         path: The Python file of a function, or the file or folder that is the model itself.
         module: The dotted name of a module, where there is no path.
-        function: What makes the model; empty where the path is the model.
+        function: What makes the model, or the part of a folder that is it; empty where the path is
+            the model.
     """
 
     path: Path | None = None
@@ -25,9 +26,12 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Take ``file.py:function``, ``package.module:function`` or a path apart."""
+        """Take ``file.py:function``, ``package.module:function`` or a path apart.
+
+        With a slash in it, ``folder/name:part`` is a path, too.
+        """
         source, _, function = text.rpartition(":")
-        if function.isidentifier() and source.endswith(".py"):
+        if function.isidentifier() and (source.endswith(".py") or "/" in source):
             return cls(path=Path(source), function=function)
         if function.isidentifier() and all(part.isidentifier() for part in source.split(".")):
             return cls(module=source, function=function)
@@ -52,6 +56,8 @@ class Reference:
 
     def __str__(self) -> str:
         place = self.module if self.path is None else str(self.path)
+        if self.path is not None and "/" not in place and self.path.suffix != ".py":
+            place = f"./{place}" if self.function else place  # as `parse` takes it
         return f"{place}:{self.function}" if self.function else place
 
 

@@ -27,10 +27,7 @@ References:
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +85,9 @@ def _load(path: Path, home: Path, *, trusted: bool) -> Any:
         home: A folder for what Keras writes: its settings, and what it unpacks beside the file.
         trusted: Whether functions in the file may run.
     """
-    with _environment(KERAS_BACKEND="torch", KERAS_HOME=str(home)):
+    from mobilesdk.graph.environment import environment
+
+    with environment(KERAS_BACKEND="torch", KERAS_HOME=str(home)):
         import keras
 
     link = home / "model.keras"
@@ -100,21 +99,6 @@ def _load(path: Path, home: Path, *, trusted: bool) -> Any:
             f"Keras {keras.__version__} cannot load {path.name}: {type(error).__name__}: {error}",
             hint="load it with keras.saving.load_model where it was made, and save it again.",
         ) from error
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set variables, which Keras reads when it is imported, for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _write(model: Any, source: ModelSource, context: StepContext) -> Model:

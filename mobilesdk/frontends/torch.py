@@ -45,7 +45,9 @@ class TorchFrontend:
 
     def claims(self, reference: str) -> bool:
         """Tell whether a reference names a function of a module or of a Python file."""
-        return bool(Reference.parse(reference).function)
+        parsed = Reference.parse(reference)
+        in_python = parsed.path is None or parsed.path.suffix == ".py"
+        return in_python and bool(parsed.function)
 
     def read(self, source: ModelSource, context: StepContext) -> Model:
         """Read the model; see `Frontend.read`.

@@ -18,6 +18,7 @@ from mobilesdk.graph.dimensions import export_example, run_at_all_sizes, with_va
 from mobilesdk.graph.eager import check_export
 from mobilesdk.graph.fidelity import check_fidelity
 from mobilesdk.graph.flatten import Leaves
+from mobilesdk.graph.framework_run import Run, check_run
 from mobilesdk.graph.module import export_module, size_bytes
 from mobilesdk.graph.prepare import prepare
 from mobilesdk.graph.program import save_program
@@ -32,6 +33,7 @@ def write_model(
     outputs: Leaves,
     given: Contract | None,
     context: StepContext,
+    computes: Run | None = None,
 ) -> Model:
     """Export, prepare, check and write: all files of `Frontend.read` but ``dependencies.json``.
 
@@ -41,12 +43,14 @@ def write_model(
         outputs: What it gives for them.
         given: A contract that goes before the spec's.
         context: Of the step.
+        computes: What the framework that the module was written from gives for leaf tensors.
 
     Raises:
         InvalidModel: The module is not usable.
         InvalidContract: The contract contradicts the model.
         ConversionFailed: torch cannot export the module.
-        ArtifactInvalid: Exporting or preparation changed what the model computes.
+        ArtifactInvalid: It does not do what its framework does, or exporting or preparation changed
+            what the model computes.
         WriteFailed: The disk has no room for the two programs.
     """
     require_space({context.output: 2 * size_bytes(spec.module)})
@@ -60,6 +64,8 @@ def write_model(
     )
     contract = with_varying_outputs(with_states(contract, states), original)
     check_export(spec.module, inputs, original, contract, context.seed)
+    if computes is not None:
+        check_run(computes, inputs, original, contract, context.seed)
     context.report("preparing", 0.6)
     prepared = prepare(original)
     check_outputs(prepared, contract.functional)

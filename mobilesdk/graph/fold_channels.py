@@ -74,13 +74,31 @@ def give_bias(module: torch.fx.GraphModule, layer: Node, constant: Node) -> None
 def fold_written_norms(module: torch.fx.GraphModule) -> None:
     """Fold ``(x - mean) * scale + shift`` into the layer before it; else make two ops of three.
 
-    Why: Keras's batch norms are these three ops. What `fold_batch_norms` says holds for them.
+    Why: Keras's batch norms are these three ops, or two in TensorFlow's graphs, which give the mean
+    to the shift. What `fold_batch_norms` says holds for them.
     """
     for sub in list(module.graph.find_nodes(op="call_function", target=_SUB)):
         norm = _norm(sub)
         if norm is not None:
             _fold_norm(module, *norm)
+    for mul in list(module.graph.find_nodes(op="call_function", target=_MUL)):
+        _fold_scale_and_shift(module, mul)
     module.graph.eliminate_dead_code()
+
+
+def _fold_scale_and_shift(module: torch.fx.GraphModule, mul: Node) -> None:
+    """Fold ``x * scale + shift`` into the layer before it, if that can take it in."""
+    layer, scale = value_and_constant(mul)
+    add = _only_user(mul, _ADD)
+    shift = None if add is None else value_and_constant(add)[1]
+    if layer is None or add is None or shift is None or not can_take_in(layer, mul):
+        return
+    factors, offsets = constant_value(module, scale), constant_value(module, shift)
+    if _is_per_channel(layer, factors) and _is_per_channel(layer, offsets):
+        scale_and_shift_channels(
+            module, layer, factors.double().flatten(), offsets.double().flatten()
+        )
+        add.replace_all_uses_with(layer)
 
 
 def _norm(sub: Node) -> tuple[Node, Node, Node] | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +10,10 @@ from torch.utils import _pytree as pytree
 
 from mobilesdk.core.contract import Contract
 from mobilesdk.errors import InvalidModel
+from mobilesdk.graph.drawn_example import draw_input, stated_shapes
 from mobilesdk.graph.flatten import Leaves
-from mobilesdk.graph.rewriting import add_tensor
+from mobilesdk.graph.identifiers import unique_names
+from mobilesdk.graph.rewriting import add_tensor, named_tensor
 
 
 class KerasModule(torch.nn.Module):  # type: ignore[misc] # torch is untyped here
@@ -30,7 +30,7 @@ class KerasModule(torch.nn.Module):  # type: ignore[misc] # torch is untyped her
         model.trainable = True  # a frozen weight is a weight all the same
         trained = {id(variable) for variable in model.trainable_variables}
         variables = [*model.variables, *_recurrent_states(model)]
-        names = _names((variable.path for variable in variables), ".")
+        names = unique_names((variable.path for variable in variables), ".")
         self._variables = dict(zip(names, variables, strict=True))
         for name, variable in self._variables.items():
             value = variable.value.detach()
@@ -43,7 +43,7 @@ class KerasModule(torch.nn.Module):  # type: ignore[misc] # torch is untyped her
 
         (model,) = self._model
         given = keras.tree.pack_sequence_as(_structure(model), list(inputs))
-        values = {name: _tensor(self, name) for name in self._variables}
+        values = {name: named_tensor(self, name) for name in self._variables}
         mapping = [(variable, values[name]) for name, variable in self._variables.items()]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             before = dict(scope.state_mapping)
@@ -72,13 +72,17 @@ def example_leaves(model: Any, given: Contract | None, seed: int) -> Leaves:
             hint="give it keras.Input layers, or call it once, and save it again.",
         )
     tensors = list(model.inputs)
-    names = tuple(_names((tensor.name for tensor in tensors), "_"))
-    stated = {} if given is None else {spec.name: spec.shape for spec in given.inputs}
-    if given is not None and len(given.inputs) == len(tensors):
-        stated = dict(zip(names, (spec.shape for spec in given.inputs), strict=True))
+    names = tuple(unique_names((tensor.name for tensor in tensors), "_"))
+    stated = stated_shapes(names, given)
     generator = torch.Generator().manual_seed(seed)
     leaves = tuple(
-        _example(name, tensor, stated.get(name), generator)
+        draw_input(
+            f"The input {name!r} of the Keras model",
+            tensor.shape,
+            tensor.dtype,
+            stated.get(name),
+            generator,
+        )
         for name, tensor in zip(names, tensors, strict=True)
     )
     return Leaves(leaves, names, pytree.tree_structure(leaves))
@@ -91,9 +95,9 @@ def output_names(model: Any) -> tuple[str, ...]:
     structure = getattr(model, "output", None)
     if isinstance(structure, dict):
         paths = (path for path, _ in keras.tree.flatten_with_path(structure))
-        return tuple(_names(("/".join(map(str, path)) for path in paths), "_"))
+        return tuple(unique_names(("/".join(map(str, path)) for path in paths), "_"))
     layers = (tensor._keras_history.operation.name for tensor in model.outputs)
-    return tuple(_names(layers, "_"))
+    return tuple(unique_names(layers, "_"))
 
 
 def check_policy(model: Any) -> None:
@@ -125,65 +129,3 @@ def _structure(model: Any) -> Any:
     import keras
 
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-
-
-def _example(
-    name: str, tensor: Any, stated: Sequence[int] | None, generator: torch.Generator
-) -> Tensor:
-    shape = list(tensor.shape)
-    if stated is not None and len(stated) == len(shape):
-        shape = [
-            own if own is not None else int(size) for own, size in zip(shape, stated, strict=True)
-        ]
-    if shape and shape[0] is None:
-        shape[0] = 1
-    if None in shape:
-        raise InvalidModel(
-            f"The input {name!r} of the Keras model has the shape {list(tensor.shape)}: axis "
-            f"{shape.index(None)} is open.",
-            hint="state its shape in a contract (--contract), or give keras.Input a whole shape.",
-        )
-    dtype = getattr(torch, tensor.dtype, None)
-    if not isinstance(dtype, torch.dtype):
-        raise InvalidModel(
-            f"The input {name!r} of the Keras model takes {tensor.dtype}, not numbers.",
-            hint="let the model begin behind the layer that makes numbers of it, and leave that "
-            "layer to the app.",
-        )
-    if not dtype.is_floating_point:
-        return torch.zeros(shape, dtype=dtype)
-    return torch.randn(shape, generator=generator).to(dtype)
-
-
-def _names(paths: Iterable[str], separator: str) -> Iterator[str]:
-    """Write paths as names with another separator than the slash.
-
-    A name that is taken, or the beginning of one, gets a number.
-    """
-    taken: set[str] = set()
-    for path in paths:
-        base = separator.join(_identifier(part) for part in path.split("/") if part)
-        name, number = base, 1
-        while _collides(name, taken):
-            name, number = f"{base}_{number}", number + 1
-        taken.add(name)
-        yield name
-
-
-def _identifier(text: str) -> str:
-    """Make a name for an attribute, other than those that modules of torch have."""
-    name = re.sub(r"\W", "_", text, flags=re.ASCII)
-    return name if name.isidentifier() and not hasattr(torch.nn.Module, name) else f"_{name}"
-
-
-def _collides(name: str, taken: Iterable[str]) -> bool:
-    return any(
-        name == other or name.startswith(f"{other}.") or other.startswith(f"{name}.")
-        for other in taken
-    )
-
-
-def _tensor(module: torch.nn.Module, name: str) -> Tensor:
-    parent, _, leaf = name.rpartition(".")
-    tensor: Tensor = getattr(module.get_submodule(parent), leaf)
-    return tensor

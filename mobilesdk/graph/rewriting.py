@@ -87,6 +87,12 @@ def add_tensor(module: torch.nn.Module, name: str, value: Tensor, *, parameter: 
     _assign(owner, leaf, value, parameter=parameter)
 
 
+def named_tensor(module: torch.nn.Module, name: str) -> Tensor:
+    """Give the parameter or buffer that a dotted name stands for."""
+    owner, leaf = _split(module, name)
+    return cast("Tensor", getattr(owner, leaf))
+
+
 def _assign(owner: torch.nn.Module, leaf: str, value: Tensor, *, parameter: bool) -> None:
     if hasattr(owner, leaf):
         delattr(owner, leaf)

@@ -14,7 +14,12 @@ from mobilesdk.graph.roles import VIEWS, weights
 
 _aten = torch.ops.aten
 _CONV_ROLES = ("conv", "depthwise", "conv_transpose")
-_PRODUCTS = (_aten.matmul.default, _aten.bmm.default, _aten.mm.default)
+_PRODUCTS = (
+    _aten.matmul.default,
+    _aten.bmm.default,
+    _aten.mm.default,
+    _aten.einsum.default,
+)
 FLOAT32_BYTES = 4
 
 

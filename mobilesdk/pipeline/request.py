@@ -22,9 +22,9 @@ from mobilesdk.targets import Budget
 _LONGEST_NAME = 100
 MODEL_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 _ACCEPTED = (
-    "give package.module:factory, path/to/file.py:function, or a .pt2 or .keras file; a state file "
-    "(.pt, .safetensors) goes to --weights, beside the function that gives its module; of a "
-    "SavedModel or .h5 file, load the Keras model and save it as .keras."
+    "give package.module:factory, path/to/file.py:function, a .pt2 or .keras file, or the folder "
+    "of a SavedModel; a state file (.pt, .safetensors) goes to --weights, beside the function that "
+    "gives its module; of a .h5 file, load the Keras model and save it as .keras."
 )
 
 
@@ -33,7 +33,8 @@ class ModelRequest(Frozen):
 
     Attributes:
         name: Names its files in the bundle.
-        reference: ``package.module:factory``, ``file.py:function`` or a file that is a model.
+        reference: ``package.module:factory``, ``file.py:function``, or a file or folder that is a
+            model.
         contract: Overrides or completes what the factory states.
         weights: A state file for the module of the factory.
         trust_model: Whether files of the model may run code when they are loaded.

@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import packages_distributions
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from mobilesdk import plugins
 from mobilesdk.plugins import Kind, names
@@ -112,7 +113,8 @@ def test_a_plug_in_imports_without_its_toolchain(
 
 def test_every_tool_of_a_plug_in_is_among_the_toolchains() -> None:
     found = packages_distributions()
-    known = {distribution for module in TOOLCHAINS for distribution in found.get(module, ())}
+    distributions = (name for module in TOOLCHAINS for name in found.get(module, ()))
+    known = {canonicalize_name(name) for name in distributions}
     loaders = ((getattr(plugins, kind.removesuffix("s")), name) for kind, name in PLUGINS)
     tools = {tool.distribution for load, name in loaders for tool in load(name).tools}
     assert tools

@@ -99,7 +99,6 @@ def with_contract(text):
 
 def with_saved_model(folder):
     (folder / "saved").mkdir()
-    (folder / "saved" / "saved_model.pb").write_bytes(b"")
     return build(model="saved")
 
 

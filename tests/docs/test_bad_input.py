@@ -6,7 +6,13 @@ import pytest
 
 from mobilesdk.cli.explain import section
 from mobilesdk.errors import error_classes
-from tests.bad_input import test_builds, test_models, test_ops, test_requests
+from tests.bad_input import (
+    test_builds,
+    test_models,
+    test_ops,
+    test_requests,
+    test_saved_models,
+)
 from tests.bad_input.table import ROWS, WORKS, Row
 
 TESTED = (
@@ -18,6 +24,7 @@ TESTED = (
     *test_requests.OTHERS,
     *test_builds.TESTED,
     *test_ops.TESTED,
+    *test_saved_models.SAVED,
 )
 
 

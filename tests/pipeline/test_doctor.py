@@ -118,9 +118,9 @@ def test_all_of_the_extras_and_of_the_rules_is_listed(installed):
     for requirement in (Requirement(text) for rule in doctor.rules() for text in rule.when):
         assert requirement.name in tools
     assert tools["tensorflow-cpu"].install == "pip install 'mobilesdk[tensorflow]'"
-    assert not tools["tensorflow-cpu"].needed
-    assert tools["coremltools"].needed
-    assert found.healthy  # nothing needs TensorFlow
+    assert tools["tensorflow-cpu"].needed
+    assert not tools["scikit-learn"].needed
+    assert found.healthy  # nothing needs scikit-learn
 
 
 @pytest.mark.slow

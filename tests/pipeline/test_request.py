@@ -1,12 +1,14 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mobilesdk.bundle.manifest import read_manifest
-from mobilesdk.errors import InvalidContract, UsageError
+from mobilesdk.core.source import Reference
+from mobilesdk.errors import InvalidContract, InvalidModel, UsageError
 from mobilesdk.pipeline.project import read_project
-from mobilesdk.pipeline.request import name_of, read_contract
+from mobilesdk.pipeline.request import frontend_for, name_of, read_contract
 from tests.conftest import PLUGINS, STAND_INS
 
 
@@ -72,7 +74,7 @@ def test_a_model_is_named_after_its_file_or_module(reference, name):
     assert name_of(reference) == name
 
 
-@pytest.mark.parametrize("reference", ["", "net.py", ":build", "a/b:c", "..:x"])
+@pytest.mark.parametrize("reference", ["", "net.py", ":build", "..:x"])
 def test_what_names_no_model_is_refused(reference):
     with pytest.raises(UsageError, match="is no model"):
         name_of(reference)
@@ -189,3 +191,28 @@ def test_what_goes_with_a_model_is_relative_to_the_project_too(tmp_path):
         write(tmp_path, '[[models]]\nmodel = "nets.py:build"\nweights = "states/a.pt"\n')
     )
     assert model.source.weights == tmp_path / "states" / "a.pt"
+
+
+def test_a_part_of_a_folder_that_is_no_model_is_refused():
+    with pytest.raises(InvalidModel, match="No frontend takes 'a/b:c'"):
+        frontend_for("a/b:c")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "module", "function"),
+    [
+        ("net.py:build", "net.py", "", "build"),
+        ("a/net.py:build", "a/net.py", "", "build"),
+        ("package.net:build", None, "package.net", "build"),
+        ("net.pt2", "net.pt2", "", ""),
+        ("a/folder", "a/folder", "", ""),
+        ("a/folder:part", "a/folder", "", "part"),
+        ("./folder:part", "folder", "", "part"),
+        ("/a/folder:part", "/a/folder", "", "part"),
+    ],
+)
+def test_a_reference_is_written_as_it_is_read(text, path, module, function):
+    found = Reference.parse(text)
+    assert found == Reference(None if path is None else Path(path), module, function)
+    assert str(found) == text
+    assert Reference.parse(str(found.bare())).function == function
