@@ -36,6 +36,7 @@ from mobilesdk.core.form import Form, Trait
 from mobilesdk.core.model import Model
 from mobilesdk.core.source import ModelSource, Reference
 from mobilesdk.core.step import StepContext
+from mobilesdk.errors import InvalidModel
 from mobilesdk.plugins.contract import PROGRAM_PRELOADS, Tool
 
 plugin_api = 1
@@ -61,8 +62,8 @@ class SavedModelFrontend:
         """Read the model; see `Frontend.read`.
 
         Raises:
-            InvalidModel: It is damaged, has no such signature, computes what cannot be read, or is
-                no usable model.
+            InvalidModel: It is damaged, has no such signature, computes what cannot be read, is no
+                usable model, or is given as trusted.
             InvalidContract: The contract contradicts the model.
             ConversionFailed: torch cannot export it.
             ArtifactInvalid: The module, or preparation, changed what the model computes.
@@ -74,6 +75,12 @@ class SavedModelFrontend:
         from mobilesdk.graph.saved_model.folder import checked_files
         from mobilesdk.graph.saved_model.read import read_saved_model
 
+        if source.trusted:
+            raise InvalidModel(
+                f"{source.reference} was given with --trust-model, and nothing of a SavedModel may "
+                "run code.",
+                hint="leave --trust-model out.",
+            )
         with reading_file(source, context, checked_files) as folder:
             _import_tensorflow()
             signature = Reference.parse(source.reference).function

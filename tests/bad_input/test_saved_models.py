@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from mobilesdk.core.source import ModelSource
+from mobilesdk.core.step import StepContext
+from mobilesdk.errors import InvalidModel
+from mobilesdk.frontends.saved_model import PLUGIN
 from tests.frontends.saved_models import MARK, read_apart
 
 from .table import ROWS
@@ -48,6 +52,12 @@ def test_a_saved_model_that_cannot_be_used_is_refused(name: str, seen: Any, fold
     found = seen[SAVED[name]]
     ROWS[name].check(found["code"], found["exit_code"], found["text"])
     assert not (folder / MARK).exists()
+
+
+def test_trust_is_refused_where_nothing_may_run(tmp_path: Path) -> None:
+    source = ModelSource(reference=str(tmp_path), trusted=True)
+    with pytest.raises(InvalidModel, match="nothing of a SavedModel may run code"):
+        PLUGIN.read(source, StepContext(output=tmp_path))
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -32,21 +32,15 @@ def _batch_matmul(node: Node, x: Tensor, y: Tensor) -> Tensor:
 def _einsum(node: Node, *operands: Tensor) -> Tensor:
     """A product with a weight stays an einsum, of which preparation makes a linear layer."""
     equation = node["equation"].replace(" ", "")
-    if len(operands) != 2 or "." in equation or _is_layer(equation):
-        return torch.einsum(equation, *operands)
     taken, _, result = equation.partition("->")
     first, _, second = taken.partition(",")
-    return (
-        _product(first, second, result, *operands)
-        if _is_product(first, second, result)
-        else (torch.einsum(equation, *operands))
-    )
+    if _is_product(first, second, result) and not _is_layer(first, second, result):
+        return _product(first, second, result, *operands)
+    return torch.einsum(equation, *operands)
 
 
-def _is_layer(equation: str) -> bool:
+def _is_layer(first: str, second: str, result: str) -> bool:
     """Tell whether the last axes of one operand are summed over with the first of the other."""
-    taken, _, result = equation.partition("->")
-    first, _, second = taken.partition(",")
     summed = "".join(axis for axis in second if axis in first)
     return (
         first.endswith(summed)
@@ -57,9 +51,9 @@ def _is_layer(equation: str) -> bool:
 
 def _is_product(first: str, second: str, result: str) -> bool:
     """Tell whether an einsum is a product of matrices: no axis is summed over by itself."""
-    axes = [set(each) for each in (first, second, result)]
-    is_plain = all(len(axis) == len(set(axis)) for axis in (first, second, result))
-    return is_plain and not (axes[0] ^ axes[1]) - axes[2]
+    parts = (first, second, result)
+    is_plain = all(part.isalpha() and len(part) == len(set(part)) for part in parts)
+    return is_plain and set(first) ^ set(second) <= set(result)
 
 
 def _product(first: str, second: str, result: str, x: Tensor, y: Tensor) -> Tensor:

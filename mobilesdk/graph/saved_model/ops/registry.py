@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mobilesdk.errors import InvalidModel
 from mobilesdk.graph.saved_model.node import Node
@@ -85,8 +84,3 @@ def torch_dtype(node: Node, name: str) -> torch.dtype:
     if not isinstance(dtype, torch.dtype):
         raise refused(node, f"gives {name}, which no format has")
     return dtype
-
-
-def like(value: Any, other: Tensor) -> Tensor:
-    """Give an operand as a tensor of the dtype of another one."""
-    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=other.dtype)
