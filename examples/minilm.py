@@ -1,4 +1,8 @@
-"""MiniLM-L6: sentence embeddings, from an installed package; a sentence is 64 token ids."""
+"""MiniLM-L6: sentence embeddings, from an installed package.
+
+A sentence is 64 token ids (``build``), any number of 8 to 128 (``any_length``), or 16, 64 or 128
+(``listed_lengths``).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ from torch import Tensor, nn
 from transformers import BertModel
 from transformers.utils import logging
 
-from mobilesdk import ArrayInput, ModelSpec, TokenInput
+from mobilesdk import ArrayInput, Dimension, ModelSpec, TokenInput
 
 LENGTH = 64
+_AXES = {"ids": 1, "mask": 1}
 _HIDDEN = -1e4  # added to the scores of padding; within the range of float16
 
 
@@ -26,8 +31,8 @@ class SentenceEncoder(nn.Module):
         """Give a unit vector for a sentence.
 
         Args:
-            ids: ``int64[1, 64]``.
-            mask: ``float32[1, 64]``, 1 for a token and 0 for padding.
+            ids: ``int64[1, length]``.
+            mask: ``float32[1, length]``, 1 for a token and 0 for padding.
 
         Returns:
             ``float32[1, 384]``: mean over the tokens, of length 1.
@@ -41,8 +46,23 @@ class SentenceEncoder(nn.Module):
 
 
 def build() -> ModelSpec:
+    return encoder_of(pretrained())
+
+
+def any_length() -> ModelSpec:
+    return encoder_of(pretrained(), Dimension(name="length", min=8, max=128, axes=_AXES))
+
+
+def listed_lengths() -> ModelSpec:
+    return encoder_of(pretrained(), Dimension(name="length", sizes=(16, 64, 128), axes=_AXES))
+
+
+def pretrained() -> BertModel:
     logging.disable_progress_bar()
-    bert = BertModel.from_pretrained(get_model_path(), attn_implementation="eager")
+    return BertModel.from_pretrained(get_model_path(), attn_implementation="eager")
+
+
+def encoder_of(bert: BertModel, *dimensions: Dimension) -> ModelSpec:
     mask = torch.zeros(1, LENGTH)
     mask[:, :8] = 1.0
     ids = torch.zeros(1, LENGTH, dtype=torch.int64)
@@ -52,4 +72,5 @@ def build() -> ModelSpec:
         (ids, mask),
         inputs={"ids": TokenInput(vocabulary_size=bert.config.vocab_size), "mask": ArrayInput()},
         outputs={"embedding": "embedding"},
+        dimensions=dimensions,
     )

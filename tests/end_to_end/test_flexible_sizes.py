@@ -21,7 +21,7 @@ PROFILES = {
     "static": STATIC,
 }
 CPU, PHONE = ("android", "8.0", "xnnpack"), ("ios", "18.0", "neural_engine")
-XNNPACK = 'format = "executorch"\nfallback = { max_ops = 9, reason = "a test" }\n'
+XNNPACK = 'format = "executorch"\nfallback = { max_ops = 40, reason = "a test" }\n'
 LITERT = 'format = "litert"\n'
 COREML = 'format = "coreml"\ndeployment_target = "iOS18"\ncompute_precision = "float32"\n'
 # Model → target → device, export, profile.
@@ -40,7 +40,13 @@ BUILDS = {
         "list": (PHONE, COREML, "weights"),
         "signatures": (CPU, LITERT, "dynamic"),
     },
+    "any_length": {"range": (PHONE, COREML, "weights"), "bound": (CPU, XNNPACK, "dynamic")},
+    "listed_lengths": {
+        "list": (PHONE, COREML, "float32"),
+        "signatures": (CPU, LITERT, "dynamic"),
+    },
 }
+BERT = ("any_length", "listed_lengths")
 
 
 def write_target(folder: Path, name: str, device, export: str, profile: str) -> Path:
@@ -64,13 +70,16 @@ def write_target(folder: Path, name: str, device, export: str, profile: str) -> 
 def built(request, tmp_path_factory) -> tuple[str, Path, ModelEntry]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
-    sets = "" if name.endswith("texts") else "image_"
+    file = Path(flexible.__file__)
+    sets = f"{file}:image_" if name in ("images", "listed") else f"{file}:"
+    if name in BERT:
+        file, sets = file.with_name("bert.py"), f"{file.with_name('bert_texts.py')}:"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         result = mobilesdk.build(
-            f"{flexible.__file__}:{name}",
-            calibration=f"{flexible.__file__}:{sets}calibration",
-            evaluation=f"{flexible.__file__}:{sets}evaluation",
+            f"{file}:{name}",
+            calibration=f"{sets}calibration",
+            evaluation=f"{sets}evaluation",
             targets=[write_target(folder, *each) for each in _targets(name)],
             output=folder / "bundle",
         )
@@ -88,6 +97,8 @@ SIZES = {
         f"height={h},width={w}"
         for h, w in ((32, 32), (16, 20), (32, 30), (48, 40), (16, 40), (48, 20))
     },
+    "any_length": {"length=64", "length=8", "length=40", "length=72"},
+    "listed_lengths": {"length=64", "length=16", "length=80"},
     "listed_texts": {"length=6", "length=12", "length=20"},
     "listed": {"side=16", "side=32", "side=48"},
 }
@@ -109,8 +120,12 @@ def test_the_manifest_tells_the_sizes_of_every_port(built):
         ranges = Flexibility(ranges=((1, 1), (3, 24)))
         assert {port.flexibility for port in ports["range"].values()} == {ranges}
         assert ports["bound"]["ids"].flexibility.highest == (1, 24)
-    elif name in ("listed", "listed_texts"):
-        sizes = {"listed": (16, 32, 48), "listed_texts": (6, 12, 20)}[name]
+    elif name == "any_length":
+        ranges = Flexibility(ranges=((1, 1), (8, 72)))
+        assert {port.flexibility for port in ports["range"].values()} == {ranges}
+        assert ports["bound"]["ids"].flexibility.highest == (1, 72)
+    elif name.startswith("listed"):
+        sizes = {"listed": (16, 32, 48), "listed_texts": (6, 12, 20)}.get(name, (16, 64, 80))
         for inputs in ports.values():
             for port in inputs.values():
                 assert sorted(shape[-1] for shape in port.flexibility.shapes) == [*sizes]

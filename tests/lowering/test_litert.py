@@ -16,7 +16,6 @@ from mobilesdk.flatbuffers.tflite_weights import stored_weights
 from mobilesdk.lowering.litert.matching import match_weights, rounded, rounded_operand
 from mobilesdk.lowering.litert.nnapi import outside_nnapi
 from mobilesdk.lowering.litert.recipe import build_recipe
-from mobilesdk.lowering.litert.signatures import signature_name
 from tests.flatbuffers.tflite_files import File
 
 OPS = schema.BuiltinOperator
@@ -110,11 +109,6 @@ def test_rows_that_the_converter_took_out_of_a_weight_are_found(shape: tuple[int
 
     assert match.is_part
     assert match_weights({"w": WEIGHT}, constants(rows.reshape(shape) + 1)).weights == {}
-
-
-def test_signatures_are_named_after_their_sizes() -> None:
-    assert signature_name({"height": 64, "width": 96}) == "height_64_width_96"
-    assert signature_name({}) == "serving_default"
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def expectation_of(
         kept = float_operators(part.subgraph) if static else {}
         float_ops |= {part.subgraph.tensors[index].name: why for index, why in kept.items()}
         operands = _operands(record.activations, kept_float, part.subgraph, kept)
-        found = expected_weights(record.weights, weights, part.matches, operands)
+        found = expected_weights(
+            record.weights, weights, part.matches, operands, part.program.input_free
+        )
         expected[part.program.name] = found
     lines = expected[parts[0].program.name]
     if len(parts) > 1:
@@ -145,6 +147,7 @@ def expected_weights(
     weights: Mapping[str, NDArray[Any]],
     matches: Matches,
     operands: Operands,
+    input_free: Container[str] = (),
 ) -> tuple[ExpectedWeight, ...]:
     """Give what the file should hold: all weights of the model, then constants stored as integers.
 
@@ -153,12 +156,16 @@ def expected_weights(
         weights: Name → values in the layout of torch.
         matches: Where they are in the float file.
         operands: How constants that are no weights are stored.
+        input_free: Names of weights that the converter computes with; what it does not hold of
+            them is part of another constant.
     """
     plan = {record.name: record for record in records}
     summed = {name for pair in matches.sums for name in pair}
     return (
         *(
-            _weight(record, weights[record.name], matches.weights.get(record.name), operands)
+            _merged(record, weights[record.name])
+            if record.name in input_free and record.name not in matches.weights
+            else _weight(record, weights[record.name], matches.weights.get(record.name), operands)
             for record in records
             if record.name not in summed
         ),
@@ -168,6 +175,11 @@ def expected_weights(
         ),
         *_others(matches.others, operands),
     )
+
+
+def _merged(record: WeightRecord, values: NDArray[Any]) -> ExpectedWeight:
+    """Expect a weight that meets no input to be part of another constant."""
+    return expected_weight(record, values, merged=True)
 
 
 def _weight(

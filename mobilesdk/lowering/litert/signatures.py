@@ -30,6 +30,24 @@ class SizedProgram:
     sizes: Sizes
     program: torch.export.ExportedProgram
 
+    @property
+    def input_free(self) -> frozenset[str]:
+        """Names of the constants that meet other constants only: a converter computes with them."""
+        signature = self.program.graph_signature
+        names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        names |= signature.inputs_to_lifted_tensor_constants
+        fixed: set[torch.fx.Node] = set()
+        for node in self.program.graph.nodes:
+            is_constant = node.op == "placeholder" and node.name in names
+            is_computed = node.op == "call_function" and fixed.issuperset(node.all_input_nodes)
+            if is_constant or is_computed:
+                fixed.add(node)
+        return frozenset(
+            names[node.name]
+            for node in fixed
+            if node.op == "placeholder" and fixed.issuperset(node.users)
+        )
+
     def inputs_of(
         self, sample: Mapping[str, NDArray[Any]], contract: Contract
     ) -> list[NDArray[Any]]:
