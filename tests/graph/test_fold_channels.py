@@ -99,6 +99,37 @@ def test_a_norm_without_a_layer_before_it_becomes_a_product_and_a_sum():
     assert ops == ["mul", "add"]
 
 
+@pytest.mark.parametrize("name", BIASES)
+def test_a_product_and_a_sum_fold_into_their_layer(name):
+    layer, constant = BIASES[name]
+    net = Net(
+        lambda self, x: self.shift + self.layer(x) * self.scale,
+        layer=layer,
+        scale=constant,
+        shift=numbers(*constant.shape),
+    )
+    program, ops = rewritten(net, fold_written_norms)
+    assert len(ops) == 1
+    assert set(program.state_dict) == {"layer.weight", "layer.bias"}
+
+
+PRODUCTS = {
+    "a number for each column": lambda self, x: self.layer(x) * self.columns + self.shift,
+    "no sum": lambda self, x: self.layer(x) * self.scale,
+    "a product that others take": lambda self, x: (
+        (y := self.layer(x) * self.scale) + self.shift + y
+    ),
+    "a layer that others take": lambda self, x: (y := self.layer(x)) * self.scale + self.shift + y,
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_that_is_no_norm_stays(name):
+    parts = {"scale": numbers(1, 4, 1, 1), "shift": numbers(1, 4, 1, 1), "columns": numbers(6)}
+    net = Net(PRODUCTS[name], layer=nn.Conv2d(3, 4, 3), **parts)
+    assert "mul" in rewritten(net, fold_written_norms)[1]
+
+
 def test_a_norm_along_another_axis_is_not_folded():
     parts = {name: numbers(6) for name in ("mean", "scale", "shift")}
     net = Net(lambda self, x: norm(self, self.layer(x)), layer=nn.Conv2d(3, 4, 3), **parts)
