@@ -101,17 +101,21 @@ def tiny(folder: Path) -> str:
 
 
 def mobilenet(folder: Path) -> str:
-    """A MobileNetV2 of Keras, as it is initialised, with norms that do something."""
+    """A MobileNetV2 of Keras, with weights that keep the size of what passes through."""
     keras = _keras()
-    keras.utils.set_random_seed(0)
     model = keras.applications.MobileNetV2(
         input_shape=(32, 32, 3), alpha=0.35, weights=None, classes=10, classifier_activation=None
     )
     generator = np.random.default_rng(0)
     for variable in model.variables:
-        if len(variable.shape) == 1:
-            noise = generator.normal(scale=0.1, size=variable.shape)
-            variable.assign(np.array(variable) + noise.astype("float32"))
+        shape = variable.shape
+        if len(shape) == 1:
+            values = np.array(variable) + generator.normal(scale=0.1, size=shape)
+        else:
+            seen = np.prod(shape[:2] if "depthwise" in variable.path else shape[:-1])
+            gain = 1.0 if "project" in variable.path else 2.0  # two, where a ReLU is behind
+            values = generator.normal(scale=np.sqrt(gain / seen), size=shape)
+        variable.assign(values.astype("float32"))
     model.export(folder, format="tf_saved_model", verbose=False)
     return str(folder)
 
