@@ -27,10 +27,11 @@ References:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mobilesdk.core.artifact import ArtifactInfo
+from mobilesdk.core.artifact import ArtifactInfo, OpInfo
 from mobilesdk.core.contract import InputSpec, OutputSpec
 from mobilesdk.core.form import Form, Needs
 from mobilesdk.core.ledger import Expectation
@@ -61,6 +62,15 @@ _DTYPES = ("float32", "float16", "int32", "int64", "bool")
 _LINEAR_BITS, _PALETTE_BITS = (4, 8), (1, 2, 4, 6, 8)
 _FLOAT_REASON = "plain weights are stored in the type that the program computes in"
 _CONVERSION = "converts between float32 and float16"
+_NORM = "coreai-torch writes layer norms as a function that computes in float32"
+_NORM_TYPES = {
+    "broadcasting_add",
+    "broadcasting_mul",
+    "broadcasting_sub",
+    "cast",
+    "reduce_mean",
+    "rsqrt",
+}
 _STAYS_FLOAT = (
     "only what is around convolutions, matrix products, sums and pools is rounded to 8 bits"
 )
@@ -125,6 +135,7 @@ class CoreAIExporter:
         """
         from mobilesdk.graph.program import graph_module, load_program, tensors_by_name
         from mobilesdk.lowering.coreai import convert, half, weights
+        from mobilesdk.lowering.coreai.sums import add_up_constants
 
         compression, contract = complete_record(model), read_summary(model).contract
         program = load_program(model.path)
@@ -134,6 +145,7 @@ class CoreAIExporter:
         convert.import_coreai_torch()
         if compression.activations.mode == "static":
             region = _round_activations(module, compression, model, context)
+        records, sums = add_up_constants(module, records)
         weights.compress_weights(module, records, in_half=options.is_half)
         if options.is_half:
             half.compute_in_half(module)
@@ -141,6 +153,7 @@ class CoreAIExporter:
         asset = context.output / f"model{self.suffix}"
         inputs, _ = program.example_inputs
         convert.write_asset(module, inputs, contract, asset)
+        tensors |= sums
         expectation = Expectation(
             weights=tuple(
                 expected_weight(record, tensors[record.name].detach().numpy()) for record in records
@@ -190,6 +203,23 @@ def _activations(asset: Path, options: CoreAIOptions, region: Region | None) -> 
         "planned_activations": ActivationScheme(bits=16 if options.is_half else 32),
         "activations_reason": f"compute_precision is {options.compute_precision!r}",
         "float_op_types": {"cast": _CONVERSION},
+        "float_ops": _in_norms(inspect_asset(open_asset(asset))),
+    }
+
+
+def _in_norms(info: ArtifactInfo) -> dict[str, str]:
+    """Name the operations of the functions that are norms: these stay float32."""
+    functions: dict[str, list[OpInfo]] = defaultdict(list)
+    for op in info.ops:
+        function, _, rest = op.name.partition(".")
+        if "." in rest:
+            functions[function].append(op)
+    return {
+        op.name: _NORM
+        for ops in functions.values()
+        if {op.type for op in ops} == _NORM_TYPES
+        for op in ops
+        if op.dtype == "float32"
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,23 @@ def expected_weight(
         reason=record.reason if reason is None else reason,
         fingerprint=fingerprint(values),
         merged=merged,
+    )
+
+
+def summed_record(records: Sequence[WeightRecord], planned: WeightScheme) -> WeightRecord:
+    """Give what stands for constants of one shape that are added up, and stored as their sum.
+
+    Args:
+        records: Of the constants.
+        planned: Scheme of the sum.
+    """
+    return WeightRecord(
+        name=" + ".join(record.name for record in records),
+        role=records[0].role,
+        shape=records[0].shape,
+        requested=records[0].requested,
+        planned=planned,
+        reason="the converter added up two weights",
     )
 
 

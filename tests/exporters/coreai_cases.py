@@ -60,11 +60,12 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words = nn.Embedding(50, 32)
+        self.kind = nn.Parameter(torch.randn(1, 6, 32))
         self.places = nn.Parameter(torch.randn(1, 6, 32))
         self.layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, activation="gelu")
 
     def forward(self, ids: Tensor) -> Tensor:
-        x = self.words(ids) + self.places
+        x = self.words(ids) + self.kind + self.places
         return self.layer(x, src_key_padding_mask=ids == 0).mean(1)
 
 
@@ -109,6 +110,7 @@ CASES = {
     "encoder": Case(
         Encoder, ((1, 6),), {"linear": INT8, "embedding": INT8}, options=FLOAT32, draw=ids
     ),
+    "half_encoder": Case(Encoder, ((1, 6),), {"linear": INT8, "embedding": INT8}, draw=ids),
     "narrow": Case(partial(Narrow, 1.0), ((1, 16),), ALL_INT8, options=FLOAT32),
     "overflow": Case(partial(Narrow, 1e6), ((1, 16),), {"linear": INT8}),
     "complex": Case(Complex, ((1, 16),)),

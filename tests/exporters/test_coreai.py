@@ -40,6 +40,7 @@ EXPORTED = {
     "static": 25,
     "static_half": 25,
     "encoder": 110,
+    "half_encoder": 50,
     "narrow": 110,
 }
 REFUSED = {
@@ -109,6 +110,15 @@ def test_weights_are_stored_in_the_bits_of_their_scheme(
 
     assert str(weight.scheme) == scheme
     assert weight.size_bytes == size_bytes
+
+
+def test_constants_that_are_added_up_and_norms_in_float32_are_said(exported: Path) -> None:
+    entries = {entry.name: entry for entry in ledger_of(exported, "half_encoder").entries}
+
+    assert entries["module.kind + module.places"].reason == "the converter added up two weights"
+    assert "module.kind" not in entries
+    norms = [entry for entry in entries.values() if "layer norms" in entry.reason]
+    assert {"rsqrt", "reduce_mean"} <= {entry.name.split(".")[1] for entry in norms}
 
 
 def test_a_static_file_rounds_around_its_layers(exported: Path) -> None:

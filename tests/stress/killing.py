@@ -1,5 +1,6 @@
 """A build that is killed at some instant and then resumed: what it leaves, and what it gives."""
 
+import contextlib
 import json
 import os
 import random
@@ -116,13 +117,16 @@ class Case:
 
     def phases(self):
         """Tell what a build is at: its steps, by their names in the cache, or what it does else."""
-        found = {}
-        for place in (self.cache_home / "mobilesdk" / "working").glob(f"*/{JOB_NAME}"):
+        found, steps = {}, []
+        working = self.cache_home / "mobilesdk" / "working"
+        with contextlib.suppress(FileNotFoundError):  # it has just gone
+            steps = [*working.iterdir()]
+        for step in steps:
             try:
-                job = json.loads(place.read_bytes())
+                job = json.loads((step / JOB_NAME).read_bytes())
             except (OSError, ValueError):
                 continue  # it is being written, or has just gone
-            name = place.parent.name.rpartition("-")[0]
+            name = step.name.rpartition("-")[0]
             found[name] = f"{job['kind']} {job['plugin']}".rstrip()
         if found:
             return found

@@ -18,7 +18,7 @@ from mobilesdk.core.scheme import (
 from mobilesdk.flatbuffers.tflite import Subgraph
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
 from mobilesdk.flatbuffers.tflite_weights import StoredWeight, shared_weights
-from mobilesdk.lowering.expectation import expected_weight
+from mobilesdk.lowering.expectation import expected_weight, summed_record
 from mobilesdk.lowering.litert.matching import Match, Matches, rounded, rounded_operand
 from mobilesdk.lowering.litert.parts import Part
 from mobilesdk.lowering.litert.recipe import (
@@ -32,7 +32,6 @@ from mobilesdk.lowering.litert.recipe import (
 from mobilesdk.numerics.fingerprint import fingerprint
 
 _FOLDED = "the converter folded a scale into it"
-_SUMMED = "the converter added up two weights"
 _FULL_PRECISION = "LiteRT keeps float16 for weights of layers only"
 _PART = "the converter took the rows out of it that all runs of this size take"
 _OPERAND = "an operand of an integer op is stored like an activation"
@@ -214,14 +213,7 @@ def _weight(
 def _sum(
     records: Sequence[WeightRecord], constant: StoredWeight, operands: Operands
 ) -> ExpectedWeight:
-    merged = WeightRecord(
-        name=" + ".join(record.name for record in records),
-        role=records[0].role,
-        shape=constant.tensor.shape,
-        requested=records[0].requested,
-        planned=WeightScheme(),
-        reason=_SUMMED,
-    )
+    merged = summed_record(records, WeightScheme())
     return _weight(merged, constant.values(), Match((constant,)), operands)
 
 
