@@ -240,6 +240,8 @@ def trial(case, before, number, *, seed=0, victims=("command", "template", "work
         found.running = tuple(sorted(case.phases().values()))
         if _kill(process, mark, chance, found):
             found.instant_s = time.monotonic() - started_s
+            if victim == "command" and process.wait() != -signal.SIGKILL:
+                return None  # it had ended by itself, just before
             _look_at_ends(process, mark, found)
             _look_at_files(case, found)
             resume(case, before, f"{mark}-resumed", found)
