@@ -18,8 +18,8 @@ Limits:
     Linear weights of 4 and 8 bits, tables of 1, 2, 4, 6 and 8 bits; no sparse weights that are
     compressed besides, or have a pattern. Activations are float16, float32, or static 8-bit
     integers without zero points; what is not around the operations above stays float, and the
-    ledger says so. Inputs and outputs are float32, float16, and integers of 32 bits; 64-bit
-    integers become 32-bit ones. Shapes are static.
+    ledger says so. Layer norms compute in float32. Inputs and outputs are float32, float16, and
+    integers of 32 bits; 64-bit integers become 32-bit ones. Shapes are static.
 
 References:
     https://developer.apple.com/documentation/coreai
