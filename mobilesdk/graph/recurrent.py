@@ -45,7 +45,7 @@ def _take_steps_backwards(graph: torch.fx.Graph) -> None:
         for unbind in list(flip.users):
             unbind.replace_input_with(flip, source)
             last = len(unbind.meta["val"]) - 1
-            for step in unbind.users:
+            for step in list(unbind.users):
                 step.update_arg(1, last - step.args[1])
             unbind.meta["val"] = unbind.meta["val"][::-1]
         graph.erase_node(flip)
