@@ -3,25 +3,17 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from mobilesdk.bundle.canonical import tree_hash
 from tests.conftest import STAND_INS, build_arguments
+from tests.processes import ended
 
 
 def eventually(condition, *, tries=1800):
     waiting = threading.Event()
     return any(condition() or waiting.wait(0.05) for _ in range(tries))
-
-
-def running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
 
 
 def hear_interrupts():
@@ -57,7 +49,7 @@ def test_a_stopped_build_ends_its_workers_and_leaves_nothing(started, command_li
     process.send_signal(sent)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert eventually(lambda: not running(worker))
+    assert eventually(lambda: ended(worker))
     left = {item.name for item in command_line.folder.iterdir()}
     assert left == {"before.toml", "slow.toml", "profiles", "pid", "before", "home"}
     if sent is signal.SIGINT:
@@ -119,7 +111,7 @@ def test_a_second_signal_ends_a_build_that_cannot_end_its_workers(stuck):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert "Ended at once" in err
-    assert eventually(lambda: not running(worker))
+    assert eventually(lambda: ended(worker))
 
 
 def test_a_killed_build_resumes_and_gives_the_bytes_of_an_undisturbed_one(

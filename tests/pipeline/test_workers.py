@@ -16,6 +16,7 @@ from mobilesdk.pipeline.launch import Limits, Workers
 from mobilesdk.pipeline.processes import family
 from mobilesdk.pipeline.template import Template
 from tests.conftest import STAND_INS
+from tests.processes import ended
 
 FAULT = STAND_INS / "compressors" / "fault.py"
 
@@ -71,15 +72,6 @@ def run(tmp_path, model):
             return own.run(job, report, note=used)
 
     return run
-
-
-def ended(process):
-    """Tell whether a process is gone, or dead and not yet collected."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return True
-    return state in "ZX"
 
 
 def eventually(condition, *, tries=2400):

@@ -1,0 +1,12 @@
+"""What tests ask of processes that they have started or ended."""
+
+from pathlib import Path
+
+
+def ended(pid):
+    """Tell whether a process is gone, or dead and not yet collected."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # gone before the file was opened, or since
+        return True
+    return state in "ZX"
