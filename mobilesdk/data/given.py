@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract, InputSpec
-from mobilesdk.core.dimension import sizes_of
+from mobilesdk.core.sizes import sizes_of
 from mobilesdk.data.arrays import LABELS
 from mobilesdk.data.folder import files_of_set
 from mobilesdk.data.functions import UserCode, parse_reference

@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.dimension import Sizes, judged_sizes, label, own_sizes
+from mobilesdk.core.sizes import Sizes, judged_sizes, label, own_sizes
 
 Arrays = Mapping[str, NDArray[Any]]
 _SEPARATOR = "/"

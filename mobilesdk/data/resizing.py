@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.dimension import shape_at
+from mobilesdk.core.sizes import shape_at
 
 
 def resized(

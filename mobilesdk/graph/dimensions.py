@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.dimension import Dimension, judged_sizes, label, own_sizes, shape_at
+from mobilesdk.core.dimension import Dimension
+from mobilesdk.core.sizes import judged_sizes, label, own_sizes, shape_at
 from mobilesdk.data.resizing import resized_array
 from mobilesdk.errors import ConversionFailed, InvalidContract
 from mobilesdk.graph.flatten import Leaves

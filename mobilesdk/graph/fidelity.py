@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec, TokenInput
-from mobilesdk.core.dimension import judged_sizes, shape_at
+from mobilesdk.core.sizes import judged_sizes, shape_at
 from mobilesdk.data.resizing import resized_array
 from mobilesdk.errors import ArtifactInvalid, InvalidModel
 from mobilesdk.graph.program import graph_module

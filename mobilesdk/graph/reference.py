@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.dimension import label, own_sizes, sizes_of
+from mobilesdk.core.sizes import label, own_sizes, sizes_of
 from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.data.array_file import ArrayFile
 from mobilesdk.data.goldens import flattened, golden_groups

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.dimension import flexibility_of, shape_at, sizes_of
 from mobilesdk.core.layers import OpProfile
+from mobilesdk.core.sizes import flexibility_of, shape_at, sizes_of
 from mobilesdk.coreml.lints import lint
 from mobilesdk.coreml.observed import ObservedPackage
 from mobilesdk.coreml.op_list import computing_ops

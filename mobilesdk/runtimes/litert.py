@@ -31,9 +31,9 @@ import numpy as np
 
 from mobilesdk.core.artifact import ArtifactInfo
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.dimension import listed_sizes, shape_at
 from mobilesdk.core.layers import OpProfile
 from mobilesdk.core.naming import natural_order
+from mobilesdk.core.sizes import listed_sizes, shape_at
 from mobilesdk.errors import ArtifactInvalid
 from mobilesdk.flatbuffers.tflite_inspect import inspect_tflite
 from mobilesdk.plugins.contract import ExecutedBy, ObservedSession, Tool

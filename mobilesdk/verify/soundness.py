@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from mobilesdk.core.artifact import ArtifactInfo, TensorInfo
 from mobilesdk.core.contract import Contract, ImageInput, InputSpec, OutputSpec, StateSpec
-from mobilesdk.core.dimension import flexibility_of, label, listed_sizes, sizes_of
 from mobilesdk.core.naming import natural_order
+from mobilesdk.core.sizes import flexibility_of, label, listed_sizes, sizes_of
 from mobilesdk.errors import ArtifactInvalid
 
 Spec = InputSpec | OutputSpec | StateSpec

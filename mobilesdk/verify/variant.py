@@ -14,12 +14,12 @@ from safetensors.numpy import load_file, save_file
 
 from mobilesdk.core.artifact import ArtifactInfo, OpInfo
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.dimension import label
 from mobilesdk.core.gate import Gate
 from mobilesdk.core.ledger import Expectation, Ledger
 from mobilesdk.core.metric import UserMetric
 from mobilesdk.core.model import ModelSummary
 from mobilesdk.core.parity import ParityReport
+from mobilesdk.core.sizes import label
 from mobilesdk.core.step import Samples, StepContext
 from mobilesdk.data.goldens import golden_groups, grouped
 from mobilesdk.errors import ArtifactInvalid

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mobilesdk.core.contract import Contract, InputSpec, OutputSpec
-from mobilesdk.core.dimension import Dimension, judged_sizes
+from mobilesdk.core.dimension import Dimension
 from mobilesdk.core.model import Model
 from mobilesdk.core.scheme import ActivationScheme, CompressionRecord, WeightRecord, WeightScheme
+from mobilesdk.core.sizes import judged_sizes
 from mobilesdk.core.step import StepContext
 from mobilesdk.data.resizing import resized
 from mobilesdk.errors import MobileSDKError

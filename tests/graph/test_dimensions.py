@@ -10,8 +10,8 @@ from torch import nn
 
 from mobilesdk import Dimension, ModelSpec
 from mobilesdk.core.contract import Contract, InputSpec
-from mobilesdk.core.dimension import flexibility_of, judged_sizes, label, listed_sizes, sizes_of
 from mobilesdk.core.model import ModelSummary
+from mobilesdk.core.sizes import flexibility_of, judged_sizes, label, listed_sizes, sizes_of
 from mobilesdk.core.step import StepContext
 from mobilesdk.data.resizing import resized
 from mobilesdk.errors import ConversionFailed, InvalidContract, InvalidModel

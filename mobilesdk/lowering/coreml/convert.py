@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.dimension import flexibility_of, own_sizes
+from mobilesdk.core.sizes import flexibility_of, own_sizes
 from mobilesdk.coreml.infinities import takes_infinity
 from mobilesdk.errors import ConversionFailed, StepFailed
 from mobilesdk.graph.origin import place_of_node

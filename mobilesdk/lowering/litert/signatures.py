@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mobilesdk.core.contract import Contract
-from mobilesdk.core.dimension import Sizes, listed_sizes, shape_at
+from mobilesdk.core.sizes import Sizes, listed_sizes, shape_at
 from mobilesdk.data.resizing import resized, resized_array
 from mobilesdk.graph.program import export_program, graph_module
 from mobilesdk.lowering.litert.interpreter import DEFAULT_NAME
