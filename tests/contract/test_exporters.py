@@ -6,17 +6,14 @@ A new file in the folders is tested by itself.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from mobilesdk.plugins import PLUGIN_API, Exporter, discovery
+from tests.apart import result_of
 
 EXPORTERS = discovery.names(discovery.Kind.EXPORTERS)
 HEADINGS = ("What it does", "When to use", "Cost", "Limits", "References")
@@ -25,16 +22,7 @@ HEADINGS = ("What it does", "When to use", "Cost", "Limits", "References")
 @pytest.fixture(scope="module", params=EXPORTERS)
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp(request.param)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.exporter_worker", request.param, str(folder)],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.partition("RESULT")[2])
+    return json.loads(result_of("-m", "tests.contract.exporter_worker", request.param, folder))
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from mobilesdk.core.source import ModelSource
 from mobilesdk.core.step import StepContext
 from mobilesdk.plugins import discovery
 from mobilesdk.plugins.contract import Frontend
+from tests.apart import result_of
 from tests.toolchains import TOOLCHAINS
 
 NAMES = discovery.names(discovery.Kind.FRONTENDS)
@@ -90,15 +91,7 @@ pytestmark = pytest.mark.parametrize("name", NAMES)
 
 
 def apart(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.frontend_worker", *arguments],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.partition("RESULT")[2]
+    return result_of("-m", "tests.contract.frontend_worker", *arguments)
 
 
 def read(name, reference, output):

@@ -2,18 +2,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
 from mobilesdk.bundle.canonical import tree_hash
 from tests.conftest import STAND_INS, build_arguments
-from tests.processes import ended
-
-
-def eventually(condition, *, tries=1800):
-    waiting = threading.Event()
-    return any(condition() or waiting.wait(0.05) for _ in range(tries))
+from tests.processes import ended, eventually
 
 
 def hear_interrupts():

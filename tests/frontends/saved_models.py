@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tests import keras_models
+from tests.apart import result_of
 
 MARK = "written_by_the_model"
 """File that hostile models write, in the folder above their own."""
@@ -27,16 +26,7 @@ def read_apart(folder: Path, *names: str) -> Any:
 
     Why: TensorFlow must not be imported beside coremltools, which tests of one process may need.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.frontends.saved_model_worker", str(folder), *names],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.partition("RESULT")[2])
+    return json.loads(result_of("-m", "tests.frontends.saved_model_worker", folder, *names))
 
 
 def write_apart(name: str, folder: Path) -> None:
@@ -50,14 +40,7 @@ def write_apart(name: str, folder: Path) -> None:
         "import sys; from pathlib import Path; from tests.frontends import saved_models; "
         "saved_models.import_tensorflow(); getattr(saved_models, sys.argv[1])(Path(sys.argv[2]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, name, str(folder)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    result_of("-c", code, name, folder)
 
 
 def _tensorflow() -> Any:

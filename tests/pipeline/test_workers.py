@@ -16,7 +16,7 @@ from mobilesdk.pipeline.launch import Limits, Workers
 from mobilesdk.pipeline.processes import family
 from mobilesdk.pipeline.template import Template
 from tests.conftest import STAND_INS
-from tests.processes import ended
+from tests.processes import ended, eventually
 
 FAULT = STAND_INS / "compressors" / "fault.py"
 
@@ -72,12 +72,6 @@ def run(tmp_path, model):
             return own.run(job, report, note=used)
 
     return run
-
-
-def eventually(condition, *, tries=2400):
-    """Wait for something that happens in another process; False if it never does."""
-    waiting = threading.Event()
-    return any(condition() or waiting.wait(0.05) for _ in range(tries))
 
 
 def test_a_step_without_a_fault_gives_its_model(run):

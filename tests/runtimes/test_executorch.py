@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ import pytest
 from mobilesdk.core.artifact import ArtifactInfo, OpInfo
 from mobilesdk.errors import FileRejected
 from mobilesdk.plugins import runtime
+from tests.apart import result_of
 from tests.flatbuffers.pte_files import program
 
 PLUGIN = runtime("executorch")
@@ -105,22 +103,8 @@ def test_junk_is_rejected(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_files_run_as_the_contract_says_or_not_at_all(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for command in (
-        ["-m", "tests.exporters.executorch_cases", str(tmp_path), "text8"],
-        ["-c", SCRIPT, str(tmp_path / "text8")],
-    ):
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.partition("RESULT")[2])
+    result_of("-m", "tests.exporters.executorch_cases", tmp_path, "text8")
+    found = json.loads(result_of("-c", SCRIPT, tmp_path / "text8"))
 
     assert {name for name, value in found.items() if value == "ran"} == {"zeros"}
     assert found["same"] is True

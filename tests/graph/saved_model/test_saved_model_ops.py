@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mobilesdk.graph.saved_model.ops import OPS
+from tests.apart import result_of
 from tests.graph.saved_model.cases import CASES, REFUSED
 
 pytestmark = pytest.mark.slow
@@ -19,16 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def seen() -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.graph.saved_model.ops_worker"],
-        cwd=Path(__file__).parents[3],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.partition("RESULT")[2])
+    return json.loads(result_of("-m", "tests.graph.saved_model.ops_worker"))
 
 
 @pytest.mark.parametrize("name", CASES)
